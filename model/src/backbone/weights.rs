@@ -1,0 +1,174 @@
+//! A checkpoint's tensors under one set of names, checked and moved to the device.
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{LayerNorm, Linear, RmsNorm};
+use safetensors::Dtype;
+
+use crate::checkpoint::WeightFiles;
+use crate::error::ModelError;
+
+/// How the two towers' tensors may begin: the hub's files, and saves of transformers 4.52 and later.
+const NAMINGS: [Naming; 2] = [
+    Naming {
+        text: "model",
+        vision: "visual",
+    },
+    Naming {
+        text: "model.language_model",
+        vision: "model.visual",
+    },
+];
+
+#[derive(Debug, Clone, Copy)]
+struct Naming {
+    text: &'static str,
+    vision: &'static str,
+}
+
+/// Reads tensors out of a checkpoint's files. Nothing is copied before it is asked for.
+#[derive(Debug)]
+pub struct Weights<'a> {
+    files: &'a WeightFiles,
+    naming: Naming,
+    dtype: DType,
+    device: Device,
+}
+
+impl<'a> Weights<'a> {
+    /// Tensors are converted to `dtype` and moved to `device` when they are read.
+    pub fn new(files: &'a WeightFiles, dtype: DType, device: &Device) -> Self {
+        let has_embedding = |naming: &Naming| files.tensor(&format!("{}.embed_tokens.weight", naming.text)).is_some();
+        let naming = NAMINGS.into_iter().find(has_embedding).unwrap_or(NAMINGS[0]);
+        Self {
+            files,
+            naming,
+            dtype,
+            device: device.clone(),
+        }
+    }
+
+    /// The language model's tensors.
+    pub fn text(&self) -> Scope<'_> {
+        Scope {
+            weights: self,
+            prefix: self.naming.text.to_string(),
+        }
+    }
+
+    /// The vision tower's tensors.
+    pub fn vision(&self) -> Scope<'_> {
+        Scope {
+            weights: self,
+            prefix: self.naming.vision.to_string(),
+        }
+    }
+}
+
+/// The tensors whose names begin alike: those of one module.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    weights: &'a Weights<'a>,
+    prefix: String,
+}
+
+impl Scope<'_> {
+    /// The tensors of the module `name` inside this one.
+    pub fn child(&self, name: impl std::fmt::Display) -> Self {
+        Self {
+            weights: self.weights,
+            prefix: format!("{}.{name}", self.prefix),
+        }
+    }
+
+    /// The tensor `name` of this module.
+    ///
+    /// # Errors
+    /// [`ModelError::MissingTensor`] if no file has it, [`ModelError::Misshapen`] if its shape is not `shape`,
+    /// [`ModelError::Config`] if its type is not a float.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        let Weights {
+            files, dtype, device, ..
+        } = self.weights;
+        let name = format!("{}.{name}", self.prefix);
+        let Some((info, data)) = files.tensor(&name) else {
+            return Err(ModelError::MissingTensor {
+                name,
+                file: files.describe(),
+            });
+        };
+        if info.shape != shape {
+            return Err(ModelError::Misshapen {
+                name,
+                expected: shape.to_vec(),
+                found: info.shape.clone(),
+            });
+        }
+        let stored = match info.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            Dtype::F64 => DType::F64,
+            other => {
+                return Err(ModelError::Config {
+                    file: files.describe(),
+                    message: format!("the tensor `{name}` is stored as {other:?}; f32, bf16 and f16 are read"),
+                });
+            }
+        };
+        Ok(Tensor::from_raw_buffer(data, stored, shape, device)?.to_dtype(*dtype)?)
+    }
+
+    /// `x · weightᵀ + bias`, from `name.weight` (outputs, inputs) and `name.bias`.
+    ///
+    /// # Errors
+    /// Those of [`Scope::tensor`].
+    pub fn linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, ModelError> {
+        let module = self.child(name);
+        Ok(Linear::new(
+            module.tensor("weight", &[outputs, inputs])?,
+            Some(module.tensor("bias", &[outputs])?),
+        ))
+    }
+
+    /// `x · weightᵀ`, from `name.weight` (outputs, inputs).
+    ///
+    /// # Errors
+    /// Those of [`Scope::tensor`].
+    pub fn linear_no_bias(&self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, ModelError> {
+        Ok(Linear::new(
+            self.child(name).tensor("weight", &[outputs, inputs])?,
+            None,
+        ))
+    }
+
+    /// Normalises by mean and variance, then `weight` and `bias`.
+    ///
+    /// # Errors
+    /// Those of [`Scope::tensor`].
+    pub fn layer_norm(&self, name: &str, size: usize, eps: f64) -> Result<LayerNorm, ModelError> {
+        let module = self.child(name);
+        Ok(LayerNorm::new(
+            module.tensor("weight", &[size])?,
+            module.tensor("bias", &[size])?,
+            eps,
+        ))
+    }
+
+    /// Normalises by the root of the mean square, then `weight`.
+    ///
+    /// # Errors
+    /// Those of [`Scope::tensor`].
+    pub fn rms_norm(&self, name: &str, size: usize, eps: f64) -> Result<RmsNorm, ModelError> {
+        Ok(RmsNorm::new(self.child(name).tensor("weight", &[size])?, eps))
+    }
+
+    /// The device that tensors are moved to.
+    pub fn device(&self) -> &Device {
+        &self.weights.device
+    }
+
+    /// The type that tensors are converted to.
+    pub fn dtype(&self) -> DType {
+        self.weights.dtype
+    }
+}

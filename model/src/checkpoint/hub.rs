@@ -1,0 +1,359 @@
+//! Downloading a checkpoint from the Hugging Face hub into its usual cache.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hf_hub::progress::{DownloadEvent, Progress, ProgressEvent, ProgressHandler};
+use hf_hub::repository::RepoTypeModel;
+use hf_hub::{HFClientSync, HFError, HFRepositorySync};
+
+use super::weight_files;
+use crate::error::ModelError;
+
+/// Hears how a download goes. Called from the downloading tasks: it must be quick and must not panic.
+pub trait DownloadProgress: Send + Sync {
+    /// `done` of `total` bytes of one file of the checkpoint are here. Files come one after the other; one that the cache
+    /// holds already may be told as done at once, or not at all.
+    fn bytes(&self, file: &str, done: u64, total: u64);
+}
+
+/// Writes a log line for each tenth of a file.
+#[derive(Debug, Default)]
+pub struct LogProgress {
+    tenths: Mutex<HashMap<String, u64>>,
+}
+
+impl DownloadProgress for LogProgress {
+    fn bytes(&self, file: &str, done: u64, total: u64) {
+        let tenth = (10 * done).checked_div(total).unwrap_or(0);
+        let mut tenths = self.tenths.lock().unwrap_or_else(PoisonError::into_inner);
+        let logged = tenths.entry(file.to_string()).or_default();
+        if tenth > *logged {
+            *logged = tenth;
+            tracing::info!(
+                file,
+                megabytes = done / 1_000_000,
+                of = total / 1_000_000,
+                "downloading the checkpoint"
+            );
+        }
+    }
+}
+
+/// `owner/name`, with a branch, tag or commit after an `@`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HubId {
+    owner: String,
+    name: String,
+    revision: Option<String>,
+}
+
+impl HubId {
+    pub(super) fn parse(model: &str) -> Option<Self> {
+        let (repository, revision) = match model.split_once('@') {
+            Some((repository, revision)) if !revision.is_empty() => (repository, Some(revision.to_string())),
+            Some(_) => return None,
+            None => (model, None),
+        };
+        let (owner, name) = repository.split_once('/')?;
+        let is_name = |part: &str| {
+            part.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        };
+        (is_name(owner) && is_name(name)).then(|| Self {
+            owner: owner.to_string(),
+            name: name.to_string(),
+            revision,
+        })
+    }
+
+    fn repository(&self) -> String {
+        format!("{}/{}", self.owner, self.name)
+    }
+}
+
+/// The directory of the snapshot in the cache, with all the files that are read from it.
+pub(super) fn download(id: &HubId, progress: Arc<dyn DownloadProgress>) -> Result<PathBuf, ModelError> {
+    let client = HFClientSync::new().map_err(|error| failed(id, &error.to_string()))?;
+    download_with(client, id, progress)
+}
+
+fn download_with(client: HFClientSync, id: &HubId, progress: Arc<dyn DownloadProgress>) -> Result<PathBuf, ModelError> {
+    let download = Download {
+        repository: client.model(&id.owner, &id.name),
+        progress,
+    };
+    let revision = id.revision.as_deref();
+    let error = match download.snapshot(revision, Access::Network) {
+        Ok(directory) => return Ok(directory),
+        Err(error) => error,
+    };
+    if !is_unreachable(&error) {
+        return Err(failed(id, &error.to_string()));
+    }
+    // Without a network, or with a hub that is down, what the cache holds is used.
+    match download.snapshot(revision, Access::CacheOnly) {
+        Ok(directory) => {
+            tracing::warn!(model = id.repository(), %error, "the hub cannot be reached; using the cached checkpoint");
+            Ok(directory)
+        }
+        Err(_) => Err(failed(
+            id,
+            &format!(
+                "the hub cannot be reached and the cache does not hold this model ({error}); connect, or download it \
+                 elsewhere and give the path of its directory"
+            ),
+        )),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Network,
+    CacheOnly,
+}
+
+struct Download {
+    repository: HFRepositorySync<RepoTypeModel>,
+    progress: Arc<dyn DownloadProgress>,
+}
+
+impl Download {
+    fn snapshot(&self, revision: Option<&str>, access: Access) -> Result<PathBuf, HFError> {
+        let config = self.file("config.json", revision, access)?;
+        let directory = config
+            .parent()
+            .map(PathBuf::from)
+            .ok_or_else(|| HFError::Other(format!("{} is in no directory", config.display())))?;
+        // The snapshot's directory is named by its commit. The other files come from the same one, even if the branch moves
+        // on meanwhile.
+        let commit = directory.file_name().and_then(|name| name.to_str()).map(str::to_string);
+        let commit = commit.as_deref().or(revision);
+        for file in ["tokenizer.json", "preprocessor_config.json"] {
+            self.optional_file(file, commit, access)?;
+        }
+        let weights = match self.optional_file("model.safetensors.index.json", commit, access)? {
+            Some(index) => {
+                weight_files::shards(&std::fs::read(index)?).map_err(|error| HFError::Other(error.to_string()))?
+            }
+            None => vec!["model.safetensors".to_string()],
+        };
+        for file in weights {
+            self.file(&file, commit, access)?;
+        }
+        Ok(directory)
+    }
+
+    fn optional_file(&self, file: &str, revision: Option<&str>, access: Access) -> Result<Option<PathBuf>, HFError> {
+        match self.file(file, revision, access) {
+            Ok(path) => Ok(Some(path)),
+            Err(HFError::EntryNotFound { .. } | HFError::LocalEntryNotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn file(&self, file: &str, revision: Option<&str>, access: Access) -> Result<PathBuf, HFError> {
+        let progress = Forward {
+            file: file.to_string(),
+            progress: Arc::clone(&self.progress),
+        };
+        self.repository
+            .download_file()
+            .filename(file)
+            .maybe_revision(revision.map(str::to_string))
+            .local_files_only(access == Access::CacheOnly)
+            .progress(Progress::new(progress))
+            .send()
+    }
+}
+
+fn is_unreachable(error: &HFError) -> bool {
+    match error {
+        HFError::Request { .. } => true,
+        HFError::Http { context } => context.status.is_server_error(),
+        _ => false,
+    }
+}
+
+fn failed(id: &HubId, message: &str) -> ModelError {
+    ModelError::Download {
+        model: id.repository(),
+        message: message.to_string(),
+    }
+}
+
+/// Passes on what hf-hub tells of one file.
+struct Forward {
+    file: String,
+    progress: Arc<dyn DownloadProgress>,
+}
+
+impl ProgressHandler for Forward {
+    fn on_progress(&self, event: &ProgressEvent) {
+        let ProgressEvent::Download(event) = event else { return };
+        match event {
+            DownloadEvent::Start { total_bytes, .. } => self.progress.bytes(&self.file, 0, *total_bytes),
+            DownloadEvent::AggregateProgress {
+                bytes_completed,
+                total_bytes,
+                ..
+            } => {
+                self.progress.bytes(&self.file, *bytes_completed, *total_bytes);
+            }
+            DownloadEvent::Progress { files } => {
+                for file in files {
+                    self.progress.bytes(&self.file, file.bytes_completed, file.total_bytes);
+                }
+            }
+            DownloadEvent::Complete => tracing::debug!(file = self.file, "the file is in the cache"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::path::Path;
+    use std::thread;
+
+    use hf_hub::HFClient;
+
+    use super::*;
+
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    /// A hub on the loopback that has the files of one directory as `owner/kit`. Gives its address.
+    fn hub(directory: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = format!("http://{}", listener.local_addr().expect("bound"));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer(&stream, Path::new(directory)));
+            }
+        });
+        address
+    }
+
+    fn answer(mut stream: &TcpStream, directory: &Path) -> std::io::Result<()> {
+        let mut lines = BufReader::new(stream).lines();
+        let request = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+        let mut words = request.split(' ');
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let file = path
+            .strip_prefix("/owner/kit/resolve/")
+            .and_then(|rest| rest.split_once('/'));
+        let content = file.and_then(|(_, file)| std::fs::read(directory.join(file)).ok());
+        match content {
+            Some(content) => {
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nX-Repo-Commit: {COMMIT}\r\nETag: \"{}\"\r\nContent-Length: {}\r\n\r\n",
+                    file.map(|(_, file)| file.replace('.', "-")).unwrap_or_default(),
+                    content.len()
+                )?;
+                if method == "GET" {
+                    stream.write_all(&content)
+                } else {
+                    Ok(())
+                }
+            }
+            None => write!(
+                stream,
+                "HTTP/1.1 404 Not Found\r\nConnection: close\r\nX-Error-Code: EntryNotFound\r\nX-Repo-Commit: {COMMIT}\r\n\
+                 Content-Length: 0\r\n\r\n"
+            ),
+        }
+    }
+
+    fn client(endpoint: &str, cache: &Path) -> HFClientSync {
+        let builder = HFClient::builder()
+            .endpoint(endpoint)
+            .cache_dir(cache)
+            .retry_max_attempts(1);
+        builder.build_sync().expect("a client")
+    }
+
+    /// Remembers the most that was told of each file.
+    #[derive(Default)]
+    struct Recorded(Mutex<HashMap<String, (u64, u64)>>);
+
+    impl DownloadProgress for Recorded {
+        fn bytes(&self, file: &str, done: u64, total: u64) {
+            let mut files = self.0.lock().expect("no panic");
+            let most = files.entry(file.to_string()).or_default();
+            *most = (*most).max((done, total));
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_comes_from_the_hub_with_progress_and_later_from_the_cache_without_it() {
+        let kit = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/wide_heads");
+        let cache = tempfile::tempdir().expect("a temporary directory");
+        let id = HubId::parse("owner/kit").expect("valid");
+        let recorded = Arc::new(Recorded::default());
+        let directory = download_with(client(&hub(kit), cache.path()), &id, recorded.clone()).expect("downloaded");
+        for entry in std::fs::read_dir(kit).expect("readable") {
+            let file = entry.expect("readable").file_name();
+            if file == "cases.json" || file == "reference.safetensors" {
+                assert!(!directory.join(&file).exists(), "{file:?} is no part of a checkpoint");
+                continue;
+            }
+            let (ours, theirs) = (
+                std::fs::read(directory.join(&file)),
+                std::fs::read(Path::new(kit).join(&file)),
+            );
+            assert_eq!(ours.expect("downloaded"), theirs.expect("readable"), "{file:?}");
+        }
+        let shard = "model-00001-of-00003.safetensors";
+        let size = std::fs::metadata(Path::new(kit).join(shard)).expect("readable").len();
+        assert_eq!(recorded.0.lock().expect("no panic").get(shard), Some(&(size, size)));
+
+        // Port 9 (discard) refuses connections: a hub that cannot be reached.
+        let offline = download_with(
+            client("http://127.0.0.1:9", cache.path()),
+            &id,
+            Arc::new(LogProgress::default()),
+        );
+        assert_eq!(offline.expect("cached"), directory);
+        let unknown = HubId::parse("owner/other").expect("valid");
+        let error = download_with(
+            client("http://127.0.0.1:9", cache.path()),
+            &unknown,
+            Arc::new(LogProgress::default()),
+        );
+        let error = error.expect_err("neither here nor there").to_string();
+        assert!(
+            error.contains("owner/other") && error.contains("give the path of its directory"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_model_that_the_hub_does_not_have_is_an_error_that_names_it() {
+        let cache = tempfile::tempdir().expect("a temporary directory");
+        let hub = hub(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/media"));
+        let id = HubId::parse("owner/kit").expect("valid");
+        let error = download_with(client(&hub, cache.path()), &id, Arc::new(LogProgress::default()));
+        let error = error.expect_err("not there").to_string();
+        assert!(error.contains("owner/kit") && error.contains("config.json"), "{error}");
+    }
+
+    #[test]
+    fn a_hub_id_is_an_owner_a_name_and_perhaps_a_revision() {
+        let id = HubId::parse("Qwen/Qwen2-VL-2B-Instruct").expect("valid");
+        assert_eq!(
+            (id.owner.as_str(), id.name.as_str(), id.revision),
+            ("Qwen", "Qwen2-VL-2B-Instruct", None)
+        );
+        let id = HubId::parse("a/b.c@refs/pr/1").expect("valid");
+        assert_eq!((id.name.as_str(), id.revision.as_deref()), ("b.c", Some("refs/pr/1")));
+        for not_an_id in ["", "name", "./a", "../b", "/a/b", "a/b/c", "a/b@", "a b/c", "~/models"] {
+            assert_eq!(HubId::parse(not_an_id), None, "{not_an_id}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Where a checkpoint's files come from: a directory, the Hugging Face hub, or this program itself.
+//!
+//! A checkpoint is a Hugging Face Qwen2-VL directory: `config.json`, `tokenizer.json`, `preprocessor_config.json` and one or
+//! many safetensors files. Weights are memory-mapped and read when the backbone copies them to its device.
+
+mod demo;
+mod fingerprint;
+mod hub;
+mod weight_files;
+
+use std::borrow::Cow;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::ModelError;
+pub(crate) use fingerprint::short_digest;
+pub use hub::{DownloadProgress, LogProgress};
+pub use weight_files::{WeightFile, WeightFiles};
+
+/// The files of one checkpoint, found and readable. Cloning is cheap: the mapped weights are shared.
+#[derive(Debug, Clone)]
+pub struct CheckpointFiles {
+    name: String,
+    source: Source,
+    weights: Arc<WeightFiles>,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// Embedded in the binary.
+    Demo,
+    /// A directory, a hub snapshot in the cache included.
+    Directory(PathBuf),
+}
+
+impl CheckpointFiles {
+    /// Finds the checkpoint that `model` names.
+    ///
+    /// - `None`: the demo checkpoint that is part of this program (random weights, the real architecture).
+    /// - An existing directory: its files.
+    /// - `owner/name` or `owner/name@revision`: that model of the Hugging Face hub, downloaded into the usual cache
+    ///   (`HF_HOME`, `HF_TOKEN` and the other usual variables apply). What is in the cache already is not downloaded
+    ///   again, and without a network the cache alone is used. Progress goes to the log ([`LogProgress`]).
+    ///
+    /// Blocks while it downloads, and may be called inside an async runtime.
+    ///
+    /// # Errors
+    /// [`ModelError::NotFound`] for a name that is none of these, [`ModelError::Download`] when the hub does not give the
+    /// files, [`ModelError::Config`] when a weight file is missing or not safetensors.
+    pub fn locate(model: Option<&str>) -> Result<Self, ModelError> {
+        Self::locate_with_progress(model, Arc::new(LogProgress::default()))
+    }
+
+    /// Like [`CheckpointFiles::locate`], and tells `progress` how a download goes.
+    ///
+    /// # Errors
+    /// Those of [`CheckpointFiles::locate`].
+    pub fn locate_with_progress(model: Option<&str>, progress: Arc<dyn DownloadProgress>) -> Result<Self, ModelError> {
+        let Some(model) = model else {
+            let weights = Arc::new(WeightFiles::embedded(demo::WEIGHTS_FILE, demo::WEIGHTS)?);
+            return Ok(Self {
+                name: demo::NAME.to_string(),
+                source: Source::Demo,
+                weights,
+            });
+        };
+        let path = Path::new(model);
+        if path.is_dir() {
+            return Self::open(model, path);
+        }
+        match hub::HubId::parse(model) {
+            Some(id) => Self::open(model, &hub::download(&id, progress)?),
+            None => Err(ModelError::NotFound {
+                model: model.to_string(),
+                message: "it is neither a directory nor a hub id; write the path of a Qwen2-VL directory, or \
+                          `owner/name` or `owner/name@revision`"
+                    .to_string(),
+            }),
+        }
+    }
+
+    fn open(name: &str, directory: &Path) -> Result<Self, ModelError> {
+        if !directory.join("config.json").is_file() {
+            let message = if directory.join("adapter_config.json").is_file() {
+                "this directory holds an adapter, not a whole checkpoint; merge it into its base model first"
+            } else {
+                "the directory has no config.json, so it is not a Hugging Face checkpoint"
+            };
+            return Err(ModelError::NotFound {
+                model: name.to_string(),
+                message: message.to_string(),
+            });
+        }
+        let weights = Arc::new(WeightFiles::map(directory)?);
+        Ok(Self {
+            name: name.to_string(),
+            source: Source::Directory(directory.to_path_buf()),
+            weights,
+        })
+    }
+
+    /// The name it was located by; `demo` for the one that is part of this program.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The content of one of the small files, such as `config.json`; `None` where the checkpoint has no such file.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] if the file is there and cannot be read.
+    pub fn read(&self, file: &str) -> Result<Option<Cow<'_, [u8]>>, ModelError> {
+        match &self.source {
+            Source::Demo => Ok(demo::read(file).map(Cow::Borrowed)),
+            Source::Directory(directory) => {
+                let path = directory.join(file);
+                match std::fs::read(&path) {
+                    Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                    Err(source) => Err(ModelError::Io { path, source }),
+                }
+            }
+        }
+    }
+
+    /// The content of a file that every checkpoint has.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] if it is missing, [`ModelError::Io`] if it cannot be read.
+    pub fn read_required(&self, file: &str) -> Result<Cow<'_, [u8]>, ModelError> {
+        self.read(file)?.ok_or_else(|| ModelError::Config {
+            file: file.to_string(),
+            message: format!("the checkpoint `{}` has no such file", self.name),
+        })
+    }
+
+    /// The weights.
+    pub fn weights(&self) -> &WeightFiles {
+        &self.weights
+    }
+
+    /// Twelve hexadecimal digits that two checkpoints share only if they give the same vectors.
+    ///
+    /// They are the start of a SHA-256 over the small files that matter (config, tokenizer, preprocessor) and, for each
+    /// tensor in the order of the names, its name, type, shape and data: all of it up to 64 KiB, else 64 KiB in sixteen
+    /// evenly spread pieces. So a checkpoint of many gigabytes takes milliseconds, how it is cut into files does not
+    /// matter, and any training step (which moves every weight of a tensor) changes the digits.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] if a file cannot be read.
+    pub fn fingerprint(&self) -> Result<String, ModelError> {
+        fingerprint::fingerprint(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_neither_a_directory_nor_a_hub_id_says_what_to_write() {
+        for model in [
+            "",
+            "no-such-directory",
+            "./no/such",
+            "/no/such/directory",
+            "a/b/c",
+            "owner/",
+            "owner/na me",
+        ] {
+            let error = CheckpointFiles::locate(Some(model)).expect_err(model);
+            assert!(matches!(error, ModelError::NotFound { .. }), "{model}: {error}");
+            assert!(error.to_string().contains("owner/name@revision"), "{model}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_directory_without_config_or_with_an_adapter_says_so() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let name = directory.path().to_str().expect("UTF-8");
+        let error = CheckpointFiles::locate(Some(name)).expect_err("empty");
+        assert!(error.to_string().contains("no config.json"), "{error}");
+        std::fs::write(directory.path().join("adapter_config.json"), "{}").expect("written");
+        let error = CheckpointFiles::locate(Some(name)).expect_err("an adapter");
+        assert!(error.to_string().contains("adapter"), "{error}");
+    }
+
+    #[test]
+    fn the_demo_checkpoint_is_whole() {
+        let files = CheckpointFiles::locate(None).expect("part of the program");
+        for file in ["config.json", "tokenizer.json", "preprocessor_config.json"] {
+            assert!(!files.read_required(file).expect(file).is_empty(), "{file}");
+        }
+        assert!(files.read("no_such_file.json").expect("readable").is_none());
+        assert_eq!(files.fingerprint().expect("hashed").len(), 12);
+    }
+}

@@ -1,0 +1,274 @@
+//! One checkpoint on one device: a batch of prepared inputs in, unit vectors out.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use sha2::{Digest, Sha256};
+
+use crate::backbone::{Backbone, Rows};
+use crate::checkpoint::{CheckpointFiles, short_digest};
+use crate::error::ModelError;
+use crate::pooling::l2_normalize;
+use crate::processor::{ModelInput, Processor, ProcessorOverrides};
+
+/// Where to compute. As text: `auto`, `cpu`, `cuda` (the first GPU) or `cuda:N`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The first GPU where this build and this machine have one, else the CPU.
+    #[default]
+    Auto,
+    /// All cores of the CPU.
+    Cpu,
+    /// The GPU with this number. Needs a build with the `cuda` feature.
+    Cuda(usize),
+}
+
+/// In which type weights are kept and computed with. As text: `f32`, `f16` or `bf16`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DtypeChoice {
+    /// 32 bits; the reference's vectors. The default on the CPU.
+    F32,
+    /// 16 bits, 10 of them precision.
+    F16,
+    /// 16 bits, 7 of them precision, the range of f32. The default on a GPU.
+    Bf16,
+}
+
+/// What to load, and how.
+#[derive(Debug, Clone, Default)]
+pub struct EncoderOptions {
+    /// The checkpoint, as [`CheckpointFiles::locate`] reads it; `None` is the demo checkpoint.
+    pub model: Option<String>,
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// In which type; `None` is f32 on the CPU and bf16 on a GPU.
+    pub dtype: Option<DtypeChoice>,
+    /// Fewest pixels of a resized image, in place of the checkpoint's.
+    pub min_pixels: Option<u32>,
+    /// Most pixels of a resized image, in place of the checkpoint's.
+    pub max_pixels: Option<u32>,
+}
+
+/// A loaded checkpoint.
+#[derive(Debug)]
+pub struct Encoder {
+    backbone: Backbone,
+    processor: Arc<Processor>,
+    fingerprint: String,
+    model_name: String,
+}
+
+impl Encoder {
+    /// Finds the checkpoint (and downloads it if it must), and copies its weights to the device.
+    ///
+    /// # Errors
+    /// [`ModelError`], naming the file, tensor, field or option at fault.
+    pub fn load(options: &EncoderOptions) -> Result<Self, ModelError> {
+        Self::load_files(&CheckpointFiles::locate(options.model.as_deref())?, options)
+    }
+
+    /// Like [`Encoder::load`], with files that are found already; `options.model` is not looked at.
+    ///
+    /// # Errors
+    /// [`ModelError`], naming the file, tensor, field or option at fault.
+    pub fn load_files(files: &CheckpointFiles, options: &EncoderOptions) -> Result<Self, ModelError> {
+        let device = options.device.open()?;
+        let dtype = match options.dtype {
+            Some(DtypeChoice::F32) => DType::F32,
+            Some(DtypeChoice::F16) => DType::F16,
+            Some(DtypeChoice::Bf16) => DType::BF16,
+            None if device.is_cpu() => DType::F32,
+            None => DType::BF16,
+        };
+        let overrides = ProcessorOverrides {
+            min_pixels: options.min_pixels,
+            max_pixels: options.max_pixels,
+        };
+        let processor = Arc::new(Processor::load(files, &overrides)?);
+        let backbone = Backbone::load(files, dtype, &device)?;
+        let fingerprint = fingerprint(files, options)?;
+        tracing::info!(
+            model = files.name(),
+            fingerprint,
+            device = ?device.location(),
+            dtype = dtype.as_str(),
+            dimension = backbone.config().text.hidden_size,
+            "encoder loaded"
+        );
+        Ok(Self {
+            backbone,
+            processor,
+            fingerprint,
+            model_name: files.name().to_string(),
+        })
+    }
+
+    /// One unit vector of [`Encoder::dimension`] numbers for each input, in their order.
+    ///
+    /// Inputs of any modality and length go together: they are packed one after the other, so none pays for another's
+    /// length and none changes another's vector (beyond the last bits, which depend on how products are split).
+    ///
+    /// # Errors
+    /// [`ModelError::Input`] for an input that does not fit the checkpoint, [`ModelError::Candle`] if the device fails.
+    pub fn encode(&self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, ModelError> {
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let states = self.backbone.hidden_states(inputs, Rows::Last)?;
+        Ok(l2_normalize(&states)?.to_vec2()?)
+    }
+
+    /// The length of every vector: the language model's hidden size.
+    pub fn dimension(&self) -> usize {
+        self.backbone.config().text.hidden_size
+    }
+
+    /// Twelve hexadecimal digits that two encoders share only if they give the same vectors (up to rounding: the device and
+    /// the dtype are not part of it). That of the checkpoint ([`CheckpointFiles::fingerprint`]), and another one where
+    /// pixel limits are set.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The checkpoint's name, for people.
+    pub fn model_name(&self) -> &str {
+        &self.model_name
+    }
+
+    /// What makes the inputs of this checkpoint.
+    pub fn processor(&self) -> Arc<Processor> {
+        Arc::clone(&self.processor)
+    }
+
+    /// The towers, for tests of their parts.
+    pub fn backbone(&self) -> &Backbone {
+        &self.backbone
+    }
+}
+
+fn fingerprint(files: &CheckpointFiles, options: &EncoderOptions) -> Result<String, ModelError> {
+    let checkpoint = files.fingerprint()?;
+    if options.min_pixels.is_none() && options.max_pixels.is_none() {
+        return Ok(checkpoint);
+    }
+    let limits = format!(
+        "{checkpoint} min_pixels={:?} max_pixels={:?}",
+        options.min_pixels, options.max_pixels
+    );
+    Ok(short_digest(Sha256::new().chain_update(limits)))
+}
+
+impl DeviceChoice {
+    fn open(self) -> Result<Device, ModelError> {
+        let cuda = |ordinal| {
+            if !candle_core::utils::cuda_is_available() {
+                return Err(ModelError::Device(
+                    "this build has no GPU support; build it with `--features cuda`, or choose `cpu`".to_string(),
+                ));
+            }
+            Device::new_cuda(ordinal)
+                .map_err(|error| ModelError::Device(format!("cuda:{ordinal} cannot be used: {error}")))
+        };
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(ordinal) => cuda(ordinal),
+            Self::Auto if candle_core::utils::cuda_is_available() => cuda(0).or_else(|error| {
+                tracing::warn!(%error, "computing on the CPU");
+                Ok(Device::Cpu)
+            }),
+            Self::Auto => Ok(Device::Cpu),
+        }
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|number| number.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| ModelError::Option {
+                    option: "device".to_string(),
+                    message: format!("`{text}` is no device; write auto, cpu, cuda or cuda:N"),
+                }),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl FromStr for DtypeChoice {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(ModelError::Option {
+                option: "dtype".to_string(),
+                message: format!("`{text}` is no dtype; write f32, f16 or bf16"),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for DtypeChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_and_dtypes_read_back_what_they_write() {
+        for device in [
+            DeviceChoice::Auto,
+            DeviceChoice::Cpu,
+            DeviceChoice::Cuda(0),
+            DeviceChoice::Cuda(3),
+        ] {
+            assert_eq!(device.to_string().parse::<DeviceChoice>().expect("valid"), device);
+        }
+        for dtype in [DtypeChoice::F32, DtypeChoice::F16, DtypeChoice::Bf16] {
+            assert_eq!(dtype.to_string().parse::<DtypeChoice>().expect("valid"), dtype);
+        }
+        assert!(
+            "gpu"
+                .parse::<DeviceChoice>()
+                .expect_err("no device")
+                .to_string()
+                .contains("cuda:N")
+        );
+        assert!(
+            "int8"
+                .parse::<DtypeChoice>()
+                .expect_err("no dtype")
+                .to_string()
+                .contains("bf16")
+        );
+    }
+}

@@ -1,0 +1,237 @@
+//! What can go wrong on the way from a media reference to a vector.
+//!
+//! Two kinds, because they end differently: a [`MediaError`] concerns one medium (its row fails, the stream goes on), a
+//! [`ModelError`] concerns the checkpoint or the device (nothing can be encoded at all).
+
+use std::path::PathBuf;
+
+/// Why one medium has no vector.
+///
+/// It is `Clone`, because equal references in flight are encoded once and every caller gets the outcome. `name` is always
+/// the redacted address ([`crate::reference::MediaReference`]'s `Display`): no user name, password or signature of a URL
+/// gets into a message, a log line or a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MediaError {
+    /// The reference cannot be read as a URL or a path.
+    #[error("{name}: not a media reference: {message}")]
+    InvalidReference {
+        /// The redacted reference.
+        name: String,
+        /// What is wrong with it, and what to write instead.
+        message: String,
+    },
+    /// There is nothing at this address (no such file, HTTP 404 or 410, no such object).
+    #[error("{name}: not found: {message}")]
+    NotFound {
+        /// The redacted reference.
+        name: String,
+        /// What the other side said.
+        message: String,
+    },
+    /// The address exists, and we may not read it (file permissions, HTTP 401, 403 or 407, refused credentials).
+    #[error("{name}: access denied: {message}")]
+    Denied {
+        /// The redacted reference.
+        name: String,
+        /// What the other side said.
+        message: String,
+    },
+    /// No answer, or no end of it, in time. Transient.
+    #[error("{name}: timed out: {message}")]
+    Timeout {
+        /// The redacted reference.
+        name: String,
+        /// Which step took how long.
+        message: String,
+    },
+    /// The other side is away or cut the transfer short. Transient.
+    #[error("{name}: not available: {message}")]
+    Unavailable {
+        /// The redacted reference.
+        name: String,
+        /// What was seen.
+        message: String,
+    },
+    /// Any other HTTP status that is not a success. 408, 425, 429 and 5xx are transient.
+    #[error("{name}: the server answered with HTTP status {status}")]
+    Http {
+        /// The redacted reference.
+        name: String,
+        /// The status code.
+        status: u16,
+    },
+    /// More bytes, pixels or tokens than the limit allows.
+    #[error("{name}: too large: {message}")]
+    TooLarge {
+        /// The redacted reference.
+        name: String,
+        /// How much there is, and which limit it passes.
+        message: String,
+    },
+    /// The content is of a kind that has no decoder here, or the reference asks for a part that this kind does not have.
+    #[error("{name}: not supported: {message}")]
+    Unsupported {
+        /// The redacted reference.
+        name: String,
+        /// What was found, and what is supported.
+        message: String,
+    },
+    /// The content is broken: it claims to be of a kind and does not decode as it.
+    #[error("{name}: corrupt: {message}")]
+    Corrupt {
+        /// The redacted reference.
+        name: String,
+        /// What the decoder said.
+        message: String,
+    },
+    /// The text cannot be given to the model (nothing in it, or a token reserved for pixels).
+    #[error("{name}: unusable text: {message}")]
+    Text {
+        /// The redacted reference, or the start of the text.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A decoder panicked on this medium: a bug of the decoder, contained.
+    #[error("{name}: the decoder panicked: {message}")]
+    Panicked {
+        /// The redacted reference.
+        name: String,
+        /// The panic's message.
+        message: String,
+    },
+}
+
+impl MediaError {
+    /// A short label for metrics and dead letters, one for each variant: `not_found`, `timeout`, `corrupt` …
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidReference { .. } => "invalid_reference",
+            Self::NotFound { .. } => "not_found",
+            Self::Denied { .. } => "denied",
+            Self::Timeout { .. } => "timeout",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Http { .. } => "http_status",
+            Self::TooLarge { .. } => "too_large",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Corrupt { .. } => "corrupt",
+            Self::Text { .. } => "text",
+            Self::Panicked { .. } => "panicked",
+        }
+    }
+
+    /// Whether the same reference may succeed later without anybody changing it.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Unavailable { .. } => true,
+            Self::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            _ => false,
+        }
+    }
+}
+
+/// Why a checkpoint cannot be loaded or a device cannot compute.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No checkpoint under this name.
+    #[error("no model `{model}`: {message}")]
+    NotFound {
+        /// The name as given.
+        model: String,
+        /// Where it was looked for, and what to write instead.
+        message: String,
+    },
+    /// A file of the checkpoint cannot be read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A configuration file is missing, is not the JSON it should be, or describes something that is not built.
+    #[error("{file}: {message}")]
+    Config {
+        /// The file of the checkpoint, such as `config.json`.
+        file: String,
+        /// The field at fault, and what it should be.
+        message: String,
+    },
+    /// `tokenizer.json` is missing, broken, or lacks a token that the prompts need.
+    #[error("tokenizer.json: {0}")]
+    Tokenizer(String),
+    /// A tensor that the architecture needs is in none of the checkpoint's files.
+    #[error("the tensor `{name}` is missing from {file}")]
+    MissingTensor {
+        /// The tensor's full name.
+        name: String,
+        /// The file, or the files, that were searched.
+        file: String,
+    },
+    /// A tensor has another shape than config.json asks for.
+    #[error("the tensor `{name}` has the shape {found:?}; config.json asks for {expected:?}")]
+    Misshapen {
+        /// The tensor's full name.
+        name: String,
+        /// The shape that config.json implies.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// The hub did not give the checkpoint.
+    #[error("downloading `{model}`: {message}")]
+    Download {
+        /// The hub id.
+        model: String,
+        /// What failed, and what to do.
+        message: String,
+    },
+    /// The device does not exist, or refused.
+    #[error("device: {0}")]
+    Device(String),
+    /// An option of this crate has a value that cannot be used.
+    #[error("{option}: {message}")]
+    Option {
+        /// The option, as a user knows it.
+        option: String,
+        /// What is wrong, and what to write instead.
+        message: String,
+    },
+    /// An input of a batch contradicts itself or the checkpoint: a bug of whoever made it, not of the medium.
+    #[error("input {index} of the batch: {message}")]
+    Input {
+        /// Its place in the batch, from 0.
+        index: usize,
+        /// What does not fit.
+        message: String,
+    },
+    /// The tensor library failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_failures_that_may_pass_are_transient() {
+        let http = |status| MediaError::Http {
+            name: "http://h/a".into(),
+            status,
+        };
+        for status in [408, 425, 429, 500, 502, 503, 504] {
+            assert!(http(status).is_transient(), "{status}");
+        }
+        for status in [400, 405, 418, 304] {
+            assert!(!http(status).is_transient(), "{status}");
+        }
+        let corrupt = MediaError::Corrupt {
+            name: "a.png".into(),
+            message: "no IHDR".into(),
+        };
+        assert!(!corrupt.is_transient());
+        assert_eq!(corrupt.reason(), "corrupt");
+        assert_eq!(corrupt.to_string(), "a.png: corrupt: no IHDR");
+    }
+}

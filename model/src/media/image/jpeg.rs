@@ -1,0 +1,85 @@
+//! JPEG, by zune-jpeg.
+
+use image::RgbImage;
+use image::metadata::Orientation;
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+
+use super::{Failure, check_pixels, rgb_image};
+use crate::media::DecodeLimits;
+
+impl From<DecodeErrors> for Failure {
+    fn from(error: DecodeErrors) -> Self {
+        match error {
+            DecodeErrors::Unsupported(_) => Self::Unsupported(error.to_string()),
+            DecodeErrors::LargeDimensions(_) => Self::TooLarge(error.to_string()),
+            _ => Self::Corrupt(error.to_string()),
+        }
+    }
+}
+
+/// Decodes a baseline or progressive JPEG: grey, YCbCr, RGB, CMYK and YCCK. Four channels are taken for inverted ink, as
+/// Adobe writes it and Pillow reads it.
+pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(RgbImage, Orientation), Failure> {
+    // Strict means that damaged image data is an error instead of a grey area. Strange headers are common and harmless.
+    let mut decoder = match with_headers(bytes, true) {
+        Ok(decoder) => decoder,
+        Err(_) => with_headers(bytes, false)?,
+    };
+    let (width, height) = decoder.dimensions().expect("the headers were decoded");
+    let (width, height) = (width as u32, height as u32);
+    check_pixels(width, height, limits)?;
+    if !is_complete(bytes) {
+        return Err(Failure::Corrupt("the image data ends too early".into()));
+    }
+    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    let rgb = decoder.decode()?;
+    if rgb.len() as u64 != u64::from(width) * u64::from(height) * 3 {
+        return Err(Failure::Unsupported("JPEG with an unusual number of channels".into()));
+    }
+    Ok((
+        rgb_image(width, height, rgb),
+        orientation.unwrap_or(Orientation::NoTransforms),
+    ))
+}
+
+fn with_headers(bytes: &[u8], strict: bool) -> Result<JpegDecoder<ZCursor<&[u8]>>, DecodeErrors> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(strict)
+        // Both sides of a JPEG have 16 bits; the limit is on their product.
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX))
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers()?;
+    Ok(decoder)
+}
+
+/// Whether the end marker follows the image data. Walks from marker to marker, because a thumbnail inside a segment has an
+/// end marker of its own, and decoders fill a missing end with grey.
+fn is_complete(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xDA;
+    const END_OF_IMAGE: u8 = 0xD9;
+    let mut in_scan = false;
+    let mut at = 2;
+    while let Some(&[prefix, marker]) = bytes.get(at..at + 2) {
+        match (prefix, marker) {
+            // A byte of the scan, or garbage between segments. Fill bytes (FF FF) end here as well.
+            (0..=0xFE, _) | (0xFF, 0xFF) => at += 1,
+            // FF 00 is an FF of the scan; restart markers and the rest without content have no length.
+            (0xFF, 0x00 | 0x01 | 0xD0..=0xD8) => at += 2,
+            (0xFF, END_OF_IMAGE) => return in_scan,
+            (0xFF, _) => {
+                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else {
+                    return false;
+                };
+                in_scan |= marker == START_OF_SCAN;
+                at += 2 + usize::from(u16::from_be_bytes([high, low]));
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,203 @@
+//! From a medium to what the backbone reads: token ids and pixel patches.
+//!
+//! The numbers are those of VLM2Vec-V2 on Qwen2-VL with the slow `Qwen2VLImageProcessor` of transformers 4.57:
+//! [`prompt`] writes the text, [`resize`] and [`patches`] make the pixels, [`config`] reads the checkpoint's limits.
+
+pub mod config;
+pub mod patches;
+pub mod prompt;
+pub mod resize;
+
+use image::RgbImage;
+use tokenizers::Tokenizer;
+
+use crate::checkpoint::CheckpointFiles;
+use crate::error::{MediaError, ModelError};
+use crate::media::Media;
+use crate::reference::shortened;
+pub use config::{ProcessorConfig, ProcessorOverrides};
+use patches::Normalisation;
+
+/// One input of the backbone: the language tokens, and the pixels that stand for its pad tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelInput {
+    /// Token ids, the pad token already repeated once for each merged patch: `grid_thw` product / `merge_size`².
+    pub token_ids: Vec<u32>,
+    /// The pixels, where there are any.
+    pub vision: Option<VisionInput>,
+}
+
+impl ModelInput {
+    /// How many tokens the language model sees (vision tokens included). The unit of the token budget.
+    pub fn tokens(&self) -> usize {
+        self.token_ids.len()
+    }
+}
+
+/// What the pixels are, and so which pad token stands for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VisionKind {
+    /// One image: its frame twice.
+    Image,
+    /// Frames of a video.
+    Video,
+}
+
+/// Pixels as the vision tower reads them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VisionInput {
+    /// Image or video.
+    pub kind: VisionKind,
+    /// Normalised pixels, row-major `(t * h * w, patch_dim)` with `patch_dim` = 3 * 2 * 14 * 14 = 1176. Rows: time, then
+    /// merged blocks row by row, inside a block its 2 x 2 patches. In a row: channel, time (2), 14, 14.
+    pub patches: Vec<f32>,
+    /// The grid in patches: time, height, width.
+    pub grid_thw: [u32; 3],
+}
+
+impl VisionInput {
+    /// How many patches the vision tower sees, before merging.
+    pub fn patch_count(&self) -> usize {
+        self.grid_thw.iter().map(|&side| side as usize).product()
+    }
+}
+
+/// The most tokens of one input, the context of the 2B and 7B models.
+const MAX_TOKENS: usize = 32_768;
+
+/// A checkpoint's processor. It is immutable and shared by all threads.
+#[derive(Debug)]
+pub struct Processor {
+    tokenizer: Tokenizer,
+    config: ProcessorConfig,
+    normalisation: Normalisation,
+    image_pad: u32,
+}
+
+impl Processor {
+    /// Reads `tokenizer.json` and `preprocessor_config.json` of a checkpoint.
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`], [`ModelError::Config`], or what reading the files gives.
+    pub fn load(files: &CheckpointFiles, overrides: &ProcessorOverrides) -> Result<Self, ModelError> {
+        let tokenizer = files
+            .read("tokenizer.json")?
+            .ok_or_else(|| ModelError::Tokenizer("the checkpoint has no such file".into()))?;
+        let config = files.read("preprocessor_config.json")?;
+        Self::new(&tokenizer, ProcessorConfig::read(config.as_deref(), overrides)?)
+    }
+
+    /// A processor of a `tokenizer.json`'s content and a configuration.
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`] for what is no tokenizer, or lacks the image token.
+    pub fn new(tokenizer_json: &[u8], config: ProcessorConfig) -> Result<Self, ModelError> {
+        let failed = |error: tokenizers::Error| ModelError::Tokenizer(error.to_string());
+        let mut tokenizer = Tokenizer::from_bytes(tokenizer_json).map_err(failed)?;
+        // The file may ask for both, for training. Here each input is whole and alone.
+        tokenizer.with_truncation(None).map_err(failed)?;
+        tokenizer.with_padding(None);
+        let image_pad = match tokenizer
+            .encode_fast(prompt::IMAGE_PAD, true)
+            .map_err(failed)?
+            .get_ids()
+        {
+            &[image_pad] => image_pad,
+            _ => return Err(ModelError::Tokenizer(format!("it has no token {}", prompt::IMAGE_PAD))),
+        };
+        Ok(Self {
+            tokenizer,
+            normalisation: Normalisation::new(&config),
+            config,
+            image_pad,
+        })
+    }
+
+    /// How images become patches.
+    pub fn config(&self) -> &ProcessorConfig {
+        &self.config
+    }
+
+    /// Makes one input out of a medium. See [`prompt::prompt`] for what an instruction does, and what its absence.
+    ///
+    /// # Errors
+    /// [`MediaError::Text`] for text without a token, or with one that stands for pixels; [`MediaError::TooLarge`] for more
+    /// than 32,768 tokens: text is not cut, as what is cut would be lost silently. The errors name the start of the text
+    /// (or `image`), having no reference here.
+    pub fn process(&self, media: &Media, instruction: Option<&str>) -> Result<ModelInput, MediaError> {
+        let text = match media {
+            Media::Text(text) => text.as_str(),
+            Media::Image(_) => "",
+        };
+        for given in [text, instruction.unwrap_or_default()] {
+            if let Some(pad) = [prompt::IMAGE_PAD, prompt::VIDEO_PAD]
+                .into_iter()
+                .find(|pad| given.contains(pad))
+            {
+                let message = format!("it holds {pad}, which stands for pixels");
+                return Err(MediaError::Text {
+                    name: self.name(media),
+                    message,
+                });
+            }
+        }
+        let vision = match media {
+            Media::Text(_) => None,
+            Media::Image(image) => Some(self.image(image)),
+        };
+        let token_ids = self.tokens(media, instruction, vision.as_ref())?;
+        Ok(ModelInput { token_ids, vision })
+    }
+
+    fn image(&self, image: &RgbImage) -> VisionInput {
+        let config = &self.config;
+        let resized = resize::resize_for_model(image, config.factor(), config.min_pixels, config.max_pixels);
+        patches::image_patches(&resized, config, &self.normalisation)
+    }
+
+    /// The prompt's tokens, the pad token repeated for each token's worth of patches.
+    fn tokens(
+        &self,
+        media: &Media,
+        instruction: Option<&str>,
+        vision: Option<&VisionInput>,
+    ) -> Result<Vec<u32>, MediaError> {
+        let encoded = self
+            .tokenizer
+            .encode_fast(prompt::prompt(media, instruction), true)
+            .map_err(|error| MediaError::Text {
+                name: self.name(media),
+                message: error.to_string(),
+            })?;
+        let mut token_ids = encoded.get_ids().to_vec();
+        if let Some(vision) = vision {
+            let pads = vision.patch_count() / (self.config.merge_size as usize).pow(2);
+            let at = token_ids
+                .iter()
+                .position(|&token| token == self.image_pad)
+                .expect("the prompt of an image begins with the image token, which `new` saw to be one token");
+            token_ids.splice(at..=at, std::iter::repeat_n(self.image_pad, pads));
+        }
+        if token_ids.is_empty() {
+            return Err(MediaError::Text {
+                name: self.name(media),
+                message: "it is empty".into(),
+            });
+        }
+        if token_ids.len() > MAX_TOKENS {
+            let message = format!("{} tokens; the limit is {MAX_TOKENS}", token_ids.len());
+            return Err(MediaError::TooLarge {
+                name: self.name(media),
+                message,
+            });
+        }
+        Ok(token_ids)
+    }
+
+    fn name(&self, media: &Media) -> String {
+        match media {
+            Media::Text(text) => shortened(text),
+            Media::Image(_) => "image".into(),
+        }
+    }
+}

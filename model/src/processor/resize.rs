@@ -1,0 +1,258 @@
+//! Resizing, to the unit as the reference does it: smart resize chooses the size, and Pillow's bicubic filter with
+//! antialiasing makes the pixels.
+//!
+//! The filter is written out here. A vector's agreement with the reference rests on it, and the crates that offer this
+//! kernel round its weights to 16 bits, which puts a sample in a hundred off by one.
+
+use std::borrow::Cow;
+
+use image::RgbImage;
+
+const CHANNELS: usize = 3;
+
+/// Weights are fixed-point numbers with this many fractional bits: 32 bits less 8 of the sample and 2 of headroom, for sums
+/// that leave 0..=1 by the kernel's negative lobes.
+const PRECISION_BITS: u32 = 32 - 8 - 2;
+
+/// Half the width of the bicubic kernel, in samples of the coarser side.
+const SUPPORT: f64 = 2.0;
+
+/// An image with a shorter side than one token's is made a square of two tokens a side first.
+const TOKENS_OF_A_TINY_SIDE: u32 = 2;
+
+/// More than this many times as long as wide, and an image is taken for a square of its longer side.
+const LARGEST_ASPECT_RATIO: u64 = 200;
+
+/// The size that the vision tower sees, `(height, width)`: multiples of `factor`, with a pixel count in
+/// `min_pixels..=max_pixels` and about the aspect ratio of the original. Halves round to even multiples.
+///
+/// The `smart_resize` of VLM2Vec, in its order of operations: it computes with floats, and sides at a boundary depend on it.
+pub fn smart_resize(height: u32, width: u32, factor: u32, min_pixels: u32, max_pixels: u32) -> (u32, u32) {
+    let (shorter, longer) = (height.min(width), height.max(width));
+    let (height, width) = match shorter < factor || u64::from(longer) > LARGEST_ASPECT_RATIO * u64::from(shorter) {
+        true => (longer.max(factor), longer.max(factor)),
+        false => (height, width),
+    };
+    let (height, width, factor) = (f64::from(height), f64::from(width), f64::from(factor));
+    let (min_pixels, max_pixels) = (f64::from(min_pixels), f64::from(max_pixels));
+    let nearest = |side: f64| (side / factor).round_ties_even() * factor;
+    let (mut new_height, mut new_width) = (nearest(height), nearest(width));
+    if new_height * new_width > max_pixels {
+        let beta = ((height * width) / max_pixels).sqrt();
+        // A side never vanishes (the reference without this fails on such images).
+        let floor = |side: f64| factor.max((side / beta / factor).floor() * factor);
+        (new_height, new_width) = (floor(height), floor(width));
+    } else if new_height * new_width < min_pixels {
+        let beta = (min_pixels / (height * width)).sqrt();
+        let ceil = |side: f64| (side * beta / factor).ceil() * factor;
+        (new_height, new_width) = (ceil(height), ceil(width));
+    }
+    (new_height as u32, new_width as u32)
+}
+
+/// Resizes an image for the vision tower: a tiny one to a square first, then to [`smart_resize`]'s size.
+pub fn resize_for_model(image: &RgbImage, factor: u32, min_pixels: u32, max_pixels: u32) -> Cow<'_, RgbImage> {
+    let square = TOKENS_OF_A_TINY_SIDE * factor;
+    let image = match image.width().min(image.height()) < factor {
+        true => resize_bicubic(image, square, square),
+        false => Cow::Borrowed(image),
+    };
+    let (height, width) = smart_resize(image.height(), image.width(), factor, min_pixels, max_pixels);
+    if image.dimensions() == (width, height) {
+        return image;
+    }
+    Cow::Owned(resize_bicubic(&image, width, height).into_owned())
+}
+
+/// Pillow's `Image.resize` with `BICUBIC`, bit by bit: along one axis, rounded to 8 bits, then along the other. Neither
+/// image may be without pixels.
+///
+/// The rows come first, unless the height shrinks by more than twice what the width does: Pillow 13's rule (before it, rows
+/// always came first). The order shows where the first pass rounds, and more where it clips.
+pub fn resize_bicubic(image: &RgbImage, width: u32, height: u32) -> Cow<'_, RgbImage> {
+    let shrinks_by = |from: u32, to: u32| i64::from(from) - i64::from(to);
+    let height_shrinks_by = shrinks_by(image.height(), height);
+    if height_shrinks_by > 0 && height_shrinks_by > 2 * shrinks_by(image.width(), width) {
+        with_width(with_height(Cow::Borrowed(image), height), width)
+    } else {
+        with_height(with_width(Cow::Borrowed(image), width), height)
+    }
+}
+
+fn with_width(image: Cow<'_, RgbImage>, width: u32) -> Cow<'_, RgbImage> {
+    if image.width() == width {
+        image
+    } else {
+        Cow::Owned(resize_rows(&image, width))
+    }
+}
+
+fn with_height(image: Cow<'_, RgbImage>, height: u32) -> Cow<'_, RgbImage> {
+    if image.height() == height {
+        image
+    } else {
+        Cow::Owned(resize_columns(&image, height))
+    }
+}
+
+fn resize_rows(image: &RgbImage, width: u32) -> RgbImage {
+    let weights = Weights::bicubic(image.width(), width);
+    let row_length = image.width() as usize * CHANNELS;
+    let mut resized = RgbImage::new(width, image.height());
+    let rows = image
+        .as_raw()
+        .chunks_exact(row_length)
+        .zip(resized.chunks_exact_mut(width as usize * CHANNELS));
+    for (source, target) in rows {
+        for (pixel, (first, weights)) in target.chunks_exact_mut(CHANNELS).zip(weights.iter()) {
+            let mut sums = [ROUNDING; CHANNELS];
+            for (sample, &weight) in source[first * CHANNELS..].chunks_exact(CHANNELS).zip(weights) {
+                for channel in 0..CHANNELS {
+                    sums[channel] += i32::from(sample[channel]) * weight;
+                }
+            }
+            for channel in 0..CHANNELS {
+                pixel[channel] = to_u8(sums[channel]);
+            }
+        }
+    }
+    resized
+}
+
+fn resize_columns(image: &RgbImage, height: u32) -> RgbImage {
+    let weights = Weights::bicubic(image.height(), height);
+    let row_length = image.width() as usize * CHANNELS;
+    let mut resized = RgbImage::new(image.width(), height);
+    let mut sums = vec![ROUNDING; row_length];
+    for (target, (first, weights)) in resized.chunks_exact_mut(row_length).zip(weights.iter()) {
+        sums.fill(ROUNDING);
+        // Row by row, so that the compiler can take many columns at once.
+        for (source, &weight) in image.as_raw()[first * row_length..]
+            .chunks_exact(row_length)
+            .zip(weights)
+        {
+            for (sum, &sample) in sums.iter_mut().zip(source) {
+                *sum += i32::from(sample) * weight;
+            }
+        }
+        for (sample, &sum) in target.iter_mut().zip(&sums) {
+            *sample = to_u8(sum);
+        }
+    }
+    resized
+}
+
+/// Half a unit, so that the shift in [`to_u8`] rounds.
+const ROUNDING: i32 = 1 << (PRECISION_BITS - 1);
+
+fn to_u8(sum: i32) -> u8 {
+    (sum >> PRECISION_BITS).clamp(0, 255) as u8
+}
+
+/// For each sample of the target, which samples of the source make it, and their fixed-point weights.
+struct Weights {
+    /// The first source sample of each target sample, and how many follow.
+    spans: Vec<(usize, usize)>,
+    /// `stride` weights for each target sample, of which the span's count matters.
+    weights: Vec<i32>,
+    stride: usize,
+}
+
+impl Weights {
+    fn bicubic(source: u32, target: u32) -> Self {
+        let scale = f64::from(source) / f64::from(target);
+        // Reducing stretches the kernel over all the samples that fall together; enlarging does not shrink it.
+        let kernel_scale = scale.max(1.0);
+        let support = SUPPORT * kernel_scale;
+        let stride = support.ceil() as usize * 2 + 1;
+        let mut spans = Vec::with_capacity(target as usize);
+        let mut weights = vec![0; target as usize * stride];
+        let mut exact = Vec::with_capacity(stride);
+        for (position, fixed) in weights.chunks_exact_mut(stride).enumerate() {
+            let centre = (position as f64 + 0.5) * scale;
+            // A cast truncates and stops at 0.
+            let first = (centre - support + 0.5) as usize;
+            let end = ((centre + support + 0.5) as usize).min(source as usize);
+            exact.clear();
+            exact.extend((first..end).map(|sample| cubic((sample as f64 - centre + 0.5) * (1.0 / kernel_scale))));
+            let sum: f64 = exact.iter().sum();
+            for (fixed, weight) in fixed.iter_mut().zip(&exact) {
+                // Half away from zero: what `round` does.
+                *fixed = (weight / sum * f64::from(1 << PRECISION_BITS)).round() as i32;
+            }
+            spans.push((first, end - first));
+        }
+        Self { spans, weights, stride }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
+        let weights = self.weights.chunks_exact(self.stride);
+        self.spans
+            .iter()
+            .zip(weights)
+            .map(|(&(first, count), weights)| (first, &weights[..count]))
+    }
+}
+
+/// The cubic convolution kernel with a = -0.5 (Catmull-Rom).
+fn cubic(x: f64) -> f64 {
+    const A: f64 = -0.5;
+    let x = x.abs();
+    if x < 1.0 {
+        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+    } else {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smart(height: u32, width: u32) -> (u32, u32) {
+        smart_resize(height, width, 28, 4 * 784, 1280 * 784)
+    }
+
+    #[test]
+    fn sides_half_way_round_to_even_multiples() {
+        assert_eq!(smart(42, 70), (56, 56));
+        assert_eq!(smart(98, 126), (112, 112));
+        assert_eq!(smart(100, 200), (112, 196));
+    }
+
+    #[test]
+    fn pixel_counts_stay_within_the_limits() {
+        assert_eq!(smart(4000, 3000), (1148, 840));
+        assert_eq!(smart(28, 56), (56, 84));
+        assert_eq!(smart(10_000, 60), (10_000 / 28 * 28, 56));
+    }
+
+    #[test]
+    fn extreme_shapes_become_squares() {
+        assert_eq!(smart(20, 1000), (980, 980));
+        assert_eq!(smart(6000, 29), (980, 980));
+        assert_eq!(smart_resize(60, 12_000, 28, 4, 784), (28, 392));
+    }
+
+    #[test]
+    fn a_flat_colour_stays_flat() {
+        let image = RgbImage::from_pixel(37, 91, image::Rgb([255, 128, 1]));
+        for (width, height) in [(5, 200), (200, 5), (37, 7), (1, 1)] {
+            let resized = resize_bicubic(&image, width, height);
+            assert_eq!(resized.dimensions(), (width, height));
+            assert!(
+                resized.pixels().all(|pixel| pixel.0 == [255, 128, 1]),
+                "{width} x {height}"
+            );
+        }
+    }
+
+    #[test]
+    fn tiny_images_become_two_tokens_square_first() {
+        let image = RgbImage::from_pixel(3, 2, image::Rgb([9, 8, 7]));
+        assert_eq!(resize_for_model(&image, 28, 3136, 100_000).dimensions(), (56, 56));
+        assert_eq!(resize_for_model(&image, 28, 50_000, 100_000).dimensions(), (224, 224));
+    }
+}

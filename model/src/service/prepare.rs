@@ -1,0 +1,70 @@
+//! From a reference to what the encoder reads: the part of the service that knows about media.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::error::MediaError;
+use crate::fetch::{Fetched, Fetcher};
+use crate::media::{self, DecodeLimits};
+use crate::processor::{ModelInput, Processor};
+use crate::reference::MediaReference;
+
+/// What happens to a reference before the device: its bytes are fetched, then decoded and preprocessed.
+///
+/// The service runs the first on its async runtime and the second on its CPU pool, both many at once, and catches panics
+/// in either.
+#[async_trait]
+pub trait Prepare: Send + Sync + 'static {
+    /// Fetches the bytes. May be dropped at any await point, when all callers went away.
+    async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError>;
+
+    /// Decodes and preprocesses, on a thread of the CPU pool. `instruction`: `None` means the modality's default.
+    fn prepare(
+        &self,
+        reference: &MediaReference,
+        fetched: Fetched,
+        instruction: Option<&str>,
+    ) -> Result<ModelInput, MediaError>;
+}
+
+/// The real [`Prepare`]: a [`Fetcher`], the decoders and a checkpoint's [`Processor`].
+pub(super) struct MediaPrepare {
+    pub(super) fetcher: Fetcher,
+    pub(super) processor: Arc<Processor>,
+    pub(super) limits: DecodeLimits,
+}
+
+/// What an input costs of the token budgets: its language tokens (those that stand for pixels included), and one for each
+/// four patches of the vision tower.
+///
+/// Patches count besides the language tokens they become, because they pass through the vision tower first, and because
+/// their pixels are what an input holds in memory.
+pub fn input_cost(input: &ModelInput) -> usize {
+    input.tokens()
+        + input
+            .vision
+            .as_ref()
+            .map_or(0, |vision| vision.patch_count().div_ceil(4))
+}
+
+#[async_trait]
+impl Prepare for MediaPrepare {
+    async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError> {
+        self.fetcher.fetch(reference).await
+    }
+
+    fn prepare(
+        &self,
+        reference: &MediaReference,
+        fetched: Fetched,
+        instruction: Option<&str>,
+    ) -> Result<ModelInput, MediaError> {
+        let name = reference.to_string();
+        let media = media::decode(&fetched.bytes, fetched.media_type.as_deref(), &self.limits, &name)?;
+        let media = media.whole(reference.fragment(), &name)?;
+        // The encoded bytes are not needed beside the pixels.
+        drop(fetched);
+        self.processor.process(&media, instruction)
+    }
+}

@@ -1,0 +1,154 @@
+//! Loading: both weight namings, one file and shards, and errors that name the tensor or file at fault.
+
+mod kits;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use kits::{KITS, Kit, cosine};
+use sightstream_model::checkpoint::CheckpointFiles;
+use sightstream_model::encoder::{DeviceChoice, Encoder, EncoderOptions};
+use sightstream_model::error::ModelError;
+use tempfile::TempDir;
+
+/// A copy of a kit's checkpoint whose weights, all in one file, went through `change`.
+fn altered(kit: &str, change: impl FnOnce(&mut HashMap<String, Tensor>)) -> TempDir {
+    let from = kits::fixtures().join(kit);
+    let to = tempfile::tempdir().expect("a temporary directory");
+    let mut tensors = HashMap::new();
+    for entry in std::fs::read_dir(&from).expect("readable") {
+        let path = entry.expect("readable").path();
+        let file = path.file_name().expect("a name").to_str().expect("UTF-8").to_string();
+        if file.starts_with("model") && file.ends_with(".safetensors") {
+            tensors.extend(candle_core::safetensors::load(&path, &Device::Cpu).expect("weights"));
+        } else if file.ends_with(".json") && !file.contains("index") {
+            std::fs::copy(&path, to.path().join(file)).expect("copied");
+        }
+    }
+    change(&mut tensors);
+    candle_core::safetensors::save(&tensors, to.path().join("model.safetensors")).expect("saved");
+    to
+}
+
+fn load(directory: &Path) -> Result<Encoder, ModelError> {
+    let model = directory.to_str().map(str::to_string);
+    Encoder::load(&EncoderOptions {
+        model,
+        device: DeviceChoice::Cpu,
+        ..EncoderOptions::default()
+    })
+}
+
+fn fingerprint(directory: &Path) -> String {
+    let files = CheckpointFiles::locate(directory.to_str()).expect("a checkpoint");
+    files.fingerprint().expect("hashed")
+}
+
+#[test]
+fn a_missing_tensor_is_named() {
+    for name in [
+        "visual.blocks.1.attn.qkv.bias",
+        "model.layers.2.mlp.up_proj.weight",
+        "model.embed_tokens.weight",
+    ] {
+        let directory = altered("grouped", |tensors| drop(tensors.remove(name).expect("was there")));
+        let error = load(directory.path()).expect_err(name);
+        assert!(
+            matches!(&error, ModelError::MissingTensor { name: missing, .. } if missing == name),
+            "{error}"
+        );
+        assert!(error.to_string().contains("model.safetensors"), "{error}");
+    }
+}
+
+#[test]
+fn a_misshapen_tensor_is_named_with_both_shapes() {
+    let name = "model.layers.0.self_attn.k_proj.weight";
+    let directory = altered("grouped", |tensors| {
+        let narrow = tensors[name]
+            .narrow(0, 0, 31)
+            .and_then(|tensor| tensor.contiguous())
+            .expect("narrowed");
+        tensors.insert(name.to_string(), narrow);
+    });
+    let error = load(directory.path()).expect_err("refused").to_string();
+    assert!(
+        error.contains(name) && error.contains("[31, 64]") && error.contains("[32, 64]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_missing_shard_and_a_cut_off_file_are_named() {
+    let shard = "model-00002-of-00003.safetensors";
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for entry in std::fs::read_dir(kits::fixtures().join("wide_heads")).expect("readable") {
+        let path = entry.expect("readable").path();
+        let file = path.file_name().expect("a name");
+        if file != shard {
+            std::fs::copy(&path, directory.path().join(file)).expect("copied");
+        }
+    }
+    let error = load(directory.path()).expect_err("refused").to_string();
+    assert!(error.contains(shard), "{error}");
+    let whole = std::fs::read(kits::fixtures().join("wide_heads").join(shard)).expect("readable");
+    std::fs::write(directory.path().join(shard), &whole[..whole.len() - 1]).expect("written");
+    let error = load(directory.path()).expect_err("refused").to_string();
+    assert!(error.contains(shard) && error.contains("incomplete"), "{error}");
+}
+
+#[test]
+fn both_ways_to_name_the_weights_give_the_same_vectors() {
+    let kit = Kit::load("grouped", None);
+    let directory = altered("grouped", |tensors| {
+        *tensors = std::mem::take(tensors)
+            .into_iter()
+            .map(|(name, tensor)| match name.strip_prefix("model.") {
+                Some(rest) => (format!("model.language_model.{rest}"), tensor),
+                None => (format!("model.{name}"), tensor),
+            })
+            .collect();
+    });
+    let renamed = load(directory.path()).expect("loads");
+    let inputs = kit.inputs();
+    let (ours, theirs) = (
+        kit.encoder.encode(&inputs).expect("encoded"),
+        renamed.encode(&inputs).expect("encoded"),
+    );
+    for (a, b) in ours.iter().zip(&theirs) {
+        assert!(cosine(a, b) > 0.999999);
+    }
+}
+
+#[test]
+fn the_fingerprint_follows_the_weights_and_not_how_they_are_cut_into_files() {
+    let mut seen: Vec<String> = KITS
+        .iter()
+        .map(|kit| fingerprint(&kits::fixtures().join(kit)))
+        .collect();
+    seen.push(
+        CheckpointFiles::locate(None)
+            .and_then(|files| files.fingerprint())
+            .expect("hashed"),
+    );
+    let rejoined = altered("wide_heads", |_| ());
+    assert_eq!(fingerprint(rejoined.path()), seen[1]);
+    let moved = altered("wide_heads", |tensors| {
+        let bias = tensors
+            .get_mut("model.language_model.layers.0.self_attn.q_proj.bias")
+            .expect("was there");
+        *bias = bias.affine(1.0, 0.01).expect("moved");
+    });
+    seen.push(fingerprint(moved.path()));
+    std::fs::write(rejoined.path().join("preprocessor_config.json"), "{}").expect("written");
+    seen.push(fingerprint(rejoined.path()));
+    let mut distinct = seen.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), seen.len(), "{seen:?}");
+    assert!(
+        seen.iter()
+            .all(|digits| digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    );
+}

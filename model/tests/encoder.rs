@@ -1,0 +1,147 @@
+//! The whole way from a medium to a vector against transformers' vectors, on checkpoints of several shapes.
+
+mod kits;
+
+use kits::{Kind, Kit, cosine};
+use sightstream_model::encoder::{DtypeChoice, Encoder, EncoderOptions};
+use sightstream_model::media::Media;
+
+/// So close must a vector be to the reference's …
+const SAME: f64 = 0.99999;
+/// … where the pixels come from another JPEG decoder …
+const SAME_JPEG: f64 = 0.9995;
+/// … and no two inputs of a kit may be closer than this, or the bars would mean nothing.
+const DIFFERENT: f64 = 0.98;
+
+#[test]
+fn different_inputs_of_a_kit_have_different_vectors() {
+    for kit in kits::all() {
+        for (i, first) in kit.cases.iter().enumerate() {
+            for second in &kit.cases[..i] {
+                let cosine = cosine(
+                    &kit.reference_f32(first, "vector"),
+                    &kit.reference_f32(second, "vector"),
+                );
+                assert!(
+                    cosine < DIFFERENT,
+                    "{}: {} and {}: {cosine}",
+                    kit.name,
+                    first.name,
+                    second.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn vectors_are_the_references() {
+    for kit in kits::all() {
+        for case in &kit.cases {
+            let vectors = kit.encoder.encode(&[kit.input(case)]).expect("encoded");
+            let cosine = cosine(&vectors[0], &kit.reference_f32(case, "vector"));
+            let bar = if case.is_jpeg() { SAME_JPEG } else { SAME };
+            assert!(cosine >= bar, "{} {}: {cosine}", kit.name, case.name);
+        }
+    }
+}
+
+#[test]
+fn a_mixed_batch_gives_what_one_by_one_gives() {
+    for kit in kits::all() {
+        let mut inputs = kit.inputs();
+        let alone: Vec<_> = inputs
+            .iter()
+            .flat_map(|input| kit.encoder.encode(std::slice::from_ref(input)))
+            .flatten()
+            .collect();
+        assert_eq!(alone.len(), inputs.len());
+        let together = kit.encoder.encode(&inputs).expect("encoded");
+        inputs.reverse();
+        let mut backwards = kit.encoder.encode(&inputs).expect("encoded");
+        backwards.reverse();
+        for (index, case) in kit.cases.iter().enumerate() {
+            for batch in [&together, &backwards] {
+                let cosine = cosine(&batch[index], &alone[index]);
+                assert!(cosine >= SAME, "{} {}: {cosine}", kit.name, case.name);
+            }
+        }
+    }
+}
+
+/// Half precision keeps 10 or 7 bits, and the kits' random weights amplify what is lost more than trained ones do; what has
+/// to hold is that a vector stays nearest to its own reference by far.
+#[test]
+fn half_precision_stays_close() {
+    for (dtype, bar) in [(DtypeChoice::F16, 0.9995), (DtypeChoice::Bf16, 0.98)] {
+        for name in kits::KITS {
+            let kit = Kit::load(name, Some(dtype));
+            let vectors = kit.encoder.encode(&kit.inputs()).expect("encoded");
+            for (case, vector) in kit.cases.iter().zip(&vectors) {
+                let cosine = cosine(vector, &kit.reference_f32(case, "vector"));
+                assert!(cosine >= bar, "{dtype} {name} {}: {cosine}", case.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn vectors_have_the_hidden_size_and_length_one() {
+    for (name, dimension) in [("grouped", 64), ("wide_heads", 160), ("single_kv", 84)] {
+        let kit = Kit::load(name, None);
+        assert_eq!(kit.encoder.dimension(), dimension);
+        for vector in kit.encoder.encode(&kit.inputs()).expect("encoded") {
+            assert_eq!(vector.len(), dimension);
+            let length: f32 = vector.iter().map(|value| value * value).sum();
+            assert!((length - 1.0).abs() < 1e-5, "{length}");
+        }
+        assert!(kit.encoder.encode(&[]).expect("nothing to do").is_empty());
+    }
+}
+
+#[test]
+fn pixel_limits_change_the_vectors_and_the_fingerprint() {
+    let kit = Kit::load("grouped", None);
+    let limited = EncoderOptions {
+        max_pixels: Some(6 * 784),
+        ..kits::options("grouped")
+    };
+    let limited = Encoder::load(&limited).expect("loads");
+    assert_ne!(limited.fingerprint(), kit.encoder.fingerprint());
+    let case = kit
+        .cases
+        .iter()
+        .find(|case| case.name == "image_large")
+        .expect("in the kit");
+    let image = Media::Image(kits::image(case));
+    let vectors = [&kit.encoder, &limited].map(|encoder| {
+        let input = encoder.processor().process(&image, None).expect("processed");
+        encoder.encode(&[input]).expect("encoded").remove(0)
+    });
+    assert!(cosine(&vectors[0], &vectors[1]) < 0.999);
+}
+
+#[test]
+fn the_demo_checkpoint_tells_texts_and_images_apart() {
+    let kit = Kit::load("grouped", None);
+    let demo = Encoder::load(&EncoderOptions::default()).expect("built in");
+    assert_eq!(demo.model_name(), "demo");
+    let processor = demo.processor();
+    let inputs: Vec<_> = kit
+        .cases
+        .iter()
+        .filter_map(|case| match case.kind {
+            Kind::Text => Some(Media::Text(case.text.clone()?)),
+            Kind::Image => Some(Media::Image(kits::image(case))),
+            Kind::Video | Kind::Tokens => None,
+        })
+        .map(|media| processor.process(&media, None).expect("processed"))
+        .collect();
+    let vectors = demo.encode(&inputs).expect("encoded");
+    for (i, first) in vectors.iter().enumerate() {
+        for (j, second) in vectors[..i].iter().enumerate() {
+            let cosine = cosine(first, second);
+            assert!(cosine < 0.995 || inputs[i] == inputs[j], "inputs {i} and {j}: {cosine}");
+        }
+    }
+}

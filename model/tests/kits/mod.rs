@@ -1,0 +1,182 @@
+//! The fixture kits: small random checkpoints with inputs and transformers' outputs (model/reference/make_fixtures.py).
+
+// Each test file uses its own part of this module.
+#![allow(dead_code)]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use image::RgbImage;
+use serde::Deserialize;
+use sightstream_model::encoder::{DeviceChoice, DtypeChoice, Encoder, EncoderOptions};
+use sightstream_model::media::{DecodeLimits, Media, decode};
+use sightstream_model::processor::{ModelInput, VisionInput, VisionKind};
+
+/// Every kit, by the name of its directory.
+pub const KITS: [&str; 3] = ["grouped", "wide_heads", "single_kv"];
+
+/// One input of a kit.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Case {
+    pub name: String,
+    pub kind: Kind,
+    pub text: Option<String>,
+    pub image: Option<String>,
+    pub instruction: Option<String>,
+}
+
+/// What the processor makes of a case: all of a text or an image; of the others, whose prompts or pixels it does not make,
+/// the kit's own tokens and frames stand in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Text,
+    Image,
+    Video,
+    Tokens,
+}
+
+impl Case {
+    /// Whether another decoder than Pillow's may give other pixels.
+    pub fn is_jpeg(&self) -> bool {
+        self.image.as_ref().is_some_and(|image| image.ends_with(".jpg"))
+    }
+}
+
+/// A kit with its checkpoint loaded.
+pub struct Kit {
+    pub name: &'static str,
+    pub encoder: Encoder,
+    pub cases: Vec<Case>,
+    reference: HashMap<String, Tensor>,
+}
+
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+pub fn options(kit: &str) -> EncoderOptions {
+    let model = fixtures().join(kit).to_str().expect("a UTF-8 path").to_string();
+    EncoderOptions {
+        model: Some(model),
+        device: DeviceChoice::Cpu,
+        ..EncoderOptions::default()
+    }
+}
+
+/// Every kit, in f32 on the CPU.
+pub fn all() -> impl Iterator<Item = Kit> {
+    KITS.into_iter().map(|name| Kit::load(name, None))
+}
+
+impl Kit {
+    pub fn load(name: &'static str, dtype: Option<DtypeChoice>) -> Self {
+        let directory = fixtures().join(name);
+        let cases = std::fs::read(directory.join("cases.json")).expect("cases.json");
+        Self {
+            name,
+            encoder: Encoder::load(&EncoderOptions { dtype, ..options(name) }).expect("the kit's checkpoint loads"),
+            cases: serde_json::from_slice(&cases).expect("valid cases"),
+            reference: candle_core::safetensors::load(directory.join("reference.safetensors"), &Device::Cpu)
+                .expect("reference.safetensors"),
+        }
+    }
+
+    /// A part of the reference's work on a case.
+    pub fn reference(&self, case: &Case, part: &str) -> Tensor {
+        let name = format!("{}.{part}", case.name);
+        self.reference
+            .get(&name)
+            .unwrap_or_else(|| panic!("{}: no {name}", self.name))
+            .clone()
+    }
+
+    pub fn reference_u32(&self, case: &Case, part: &str) -> Vec<u32> {
+        let values = self
+            .reference(case, part)
+            .flatten_all()
+            .and_then(|values| values.to_vec1::<i64>());
+        values
+            .expect("64-bit integers")
+            .into_iter()
+            .map(|value| u32::try_from(value).expect("small"))
+            .collect()
+    }
+
+    pub fn reference_f32(&self, case: &Case, part: &str) -> Vec<f32> {
+        floats(&self.reference(case, part))
+    }
+
+    /// The case as the backbone reads it.
+    pub fn input(&self, case: &Case) -> ModelInput {
+        let instruction = case.instruction.as_deref();
+        let process = |media: &Media| {
+            self.encoder
+                .processor()
+                .process(media, instruction)
+                .expect("a valid input")
+        };
+        match case.kind {
+            Kind::Text => process(&Media::Text(case.text.clone().expect("a text"))),
+            Kind::Image => process(&Media::Image(image(case))),
+            Kind::Tokens => {
+                let vision = process(&Media::Image(image(case))).vision;
+                ModelInput {
+                    token_ids: self.reference_u32(case, "token_ids"),
+                    vision,
+                }
+            }
+            Kind::Video => {
+                let grid = self.reference_u32(case, "grid_thw");
+                let vision = VisionInput {
+                    kind: VisionKind::Video,
+                    patches: self.reference_f32(case, "patches"),
+                    grid_thw: grid.try_into().expect("three sides"),
+                };
+                ModelInput {
+                    token_ids: self.reference_u32(case, "token_ids"),
+                    vision: Some(vision),
+                }
+            }
+        }
+    }
+
+    pub fn inputs(&self) -> Vec<ModelInput> {
+        self.cases.iter().map(|case| self.input(case)).collect()
+    }
+}
+
+/// A case's image file, decoded.
+pub fn image(case: &Case) -> RgbImage {
+    let file = case.image.as_deref().expect("an image");
+    let bytes = std::fs::read(fixtures().join("media").join(file)).expect("readable");
+    match decode(&bytes, None, &DecodeLimits::default(), file).expect("decodes") {
+        Media::Image(image) => image,
+        other => panic!("{file} is {other:?}"),
+    }
+}
+
+pub fn floats(tensor: &Tensor) -> Vec<f32> {
+    let floats = tensor
+        .to_dtype(DType::F32)
+        .and_then(|t| t.flatten_all())
+        .and_then(|t| t.to_vec1());
+    floats.expect("a tensor of numbers")
+}
+
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len(), "vectors of one length");
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// The largest difference, as a share of the reference's largest value.
+pub fn relative_difference(ours: &[f32], reference: &[f32]) -> f32 {
+    assert_eq!(ours.len(), reference.len(), "as many values");
+    let largest = reference.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    ours.iter()
+        .zip(reference)
+        .fold(0f32, |most, (a, b)| most.max((a - b).abs()))
+        / largest
+}

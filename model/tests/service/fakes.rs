@@ -1,0 +1,256 @@
+//! An encoder and a way of reading references whose every step a test can see and hold back.
+//!
+//! A reference is `kind/tokens/number`. Its input is `tokens` tokens, its vector `[number, tokens]`. `kind` says what goes
+//! wrong with it on the way; `fine` is nothing.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sightstream_model::error::{MediaError, ModelError};
+use sightstream_model::fetch::Fetched;
+use sightstream_model::processor::ModelInput;
+use sightstream_model::reference::MediaReference;
+use sightstream_model::service::{Backend, EmbeddingService, Prepare, ServiceOptions};
+use tokio::sync::{Semaphore, watch};
+
+/// Longer than any test takes: what waits for this waits for something else to happen first.
+pub const FOREVER: Duration = Duration::from_secs(3600);
+/// After this long, something that had to happen did not.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const FAILS_ON_DEVICE: u32 = u32::MAX;
+const PANICS_ON_DEVICE: u32 = u32::MAX - 1;
+const NOT_A_NUMBER: u32 = u32::MAX - 2;
+const TOO_SHORT: u32 = u32::MAX - 3;
+
+pub fn fine(tokens: usize, number: u32) -> String {
+    format!("fine/{tokens}/{number}")
+}
+
+/// How far the inputs have come, counted over the whole test.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Progress {
+    pub fetched: usize,
+    pub preparing: usize,
+    pub encoded: usize,
+    /// The most that were fetched, and not encoded yet.
+    pub most_fetched: usize,
+    /// The most that were at least in preprocessing, and not encoded yet.
+    pub most_prepared: usize,
+}
+
+/// The test's side of the fakes.
+pub struct Controls {
+    /// One permit lets one fetch end.
+    pub fetches: Arc<Semaphore>,
+    progress: Arc<watch::Sender<Progress>>,
+    batches: Mutex<Receiver<Vec<u32>>>,
+    device: Sender<()>,
+    ended: Mutex<Receiver<()>>,
+    pub prepares: Arc<AtomicUsize>,
+}
+
+impl Controls {
+    /// Waits until the inputs have come so far.
+    pub async fn until(&self, reached: impl FnMut(&Progress) -> bool) {
+        let mut progress = self.progress.subscribe();
+        tokio::time::timeout(PATIENCE, progress.wait_for(reached))
+            .await
+            .expect("in time")
+            .expect("the fakes live");
+    }
+
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// The next batch that the device saw, as its inputs' numbers.
+    pub fn batch(&self) -> Vec<u32> {
+        self.batches
+            .lock()
+            .expect("one test thread")
+            .recv_timeout(PATIENCE)
+            .expect("a batch in time")
+    }
+
+    /// The batches that the device saw and the test did not ask for yet.
+    pub fn other_batches(&self) -> Vec<Vec<u32>> {
+        self.batches.lock().expect("one test thread").try_iter().collect()
+    }
+
+    /// Lets the held device encode this many batches.
+    pub fn release(&self, batches: usize) {
+        for _ in 0..batches {
+            self.device.send(()).expect("the device lives");
+        }
+    }
+
+    /// Waits for the device thread to drop the encoder.
+    pub fn until_ended(&self) {
+        self.ended
+            .lock()
+            .expect("one test thread")
+            .recv_timeout(PATIENCE)
+            .expect("the device thread ends");
+    }
+}
+
+/// What a test holds back. Nothing by default.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hold {
+    pub fetches: bool,
+    pub device: bool,
+}
+
+pub fn start(options: ServiceOptions, hold: Hold) -> (EmbeddingService, Controls) {
+    let (progress, fetches) = (Arc::new(watch::Sender::default()), Arc::new(Semaphore::new(0)));
+    let (batch_sender, batches) = mpsc::channel();
+    let (device, releases) = mpsc::channel();
+    let (ended_sender, ended) = mpsc::channel();
+    let prepares = Arc::new(AtomicUsize::new(0));
+    if !hold.fetches {
+        fetches.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+    let prepare = FakePrepare {
+        fetches: Arc::clone(&fetches),
+        progress: Arc::clone(&progress),
+        prepares: Arc::clone(&prepares),
+    };
+    let backend = FakeBackend {
+        batches: batch_sender,
+        releases: hold.device.then_some(releases),
+        progress: Arc::clone(&progress),
+        ended: ended_sender,
+    };
+    let service = EmbeddingService::from_parts(backend, prepare, options).expect("the service starts");
+    let controls = Controls {
+        fetches,
+        progress,
+        batches: Mutex::new(batches),
+        device,
+        ended: Mutex::new(ended),
+        prepares,
+    };
+    (service, controls)
+}
+
+struct FakePrepare {
+    fetches: Arc<Semaphore>,
+    progress: Arc<watch::Sender<Progress>>,
+    prepares: Arc<AtomicUsize>,
+}
+
+/// `kind/tokens/number`.
+fn parts(reference: &MediaReference) -> (String, usize, u32) {
+    let name = reference.to_string();
+    let mut parts = name.rsplit('/');
+    let mut part = || parts.next().expect("kind/tokens/number").to_owned();
+    let number = part().parse().expect("a number");
+    let tokens = part().parse().expect("a number of tokens");
+    (part(), tokens, number)
+}
+
+#[async_trait]
+impl Prepare for FakePrepare {
+    async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError> {
+        self.progress.send_modify(|progress| {
+            progress.fetched += 1;
+            progress.most_fetched = progress.most_fetched.max(progress.fetched - progress.encoded);
+        });
+        self.fetches.acquire().await.expect("never closed").forget();
+        match parts(reference).0.as_str() {
+            "missing" => Err(MediaError::NotFound {
+                name: reference.to_string(),
+                message: "gone".into(),
+            }),
+            "panics-in-fetch" => panic!("the fetcher's bug"),
+            _ => Ok(Fetched {
+                bytes: Bytes::new(),
+                media_type: None,
+            }),
+        }
+    }
+
+    fn prepare(
+        &self,
+        reference: &MediaReference,
+        _fetched: Fetched,
+        instruction: Option<&str>,
+    ) -> Result<ModelInput, MediaError> {
+        self.prepares.fetch_add(1, Ordering::SeqCst);
+        self.progress.send_modify(|progress| {
+            progress.preparing += 1;
+            progress.most_prepared = progress.most_prepared.max(progress.preparing - progress.encoded);
+        });
+        let (kind, tokens, number) = parts(reference);
+        let token = match kind.as_str() {
+            "panics-in-decoder" => panic!("the decoder's bug"),
+            "fails-on-device" => FAILS_ON_DEVICE,
+            "panics-on-device" => PANICS_ON_DEVICE,
+            "not-a-number" => NOT_A_NUMBER,
+            "too-short" => TOO_SHORT,
+            _ => number + instruction.map_or(0, |text| text.len() as u32),
+        };
+        Ok(ModelInput {
+            token_ids: vec![token; tokens],
+            vision: None,
+        })
+    }
+}
+
+struct FakeBackend {
+    batches: Sender<Vec<u32>>,
+    releases: Option<Receiver<()>>,
+    progress: Arc<watch::Sender<Progress>>,
+    ended: Sender<()>,
+}
+
+impl Backend for FakeBackend {
+    fn encode(&mut self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let numbers: Vec<u32> = inputs.iter().map(|input| input.token_ids[0]).collect();
+        // A test that ended without looking at its batches has dropped the other side.
+        let _ = self.batches.send(numbers.clone());
+        if let Some(releases) = &self.releases {
+            // The test's end releases everything.
+            let _ = releases.recv();
+        }
+        if numbers.contains(&PANICS_ON_DEVICE) {
+            panic!("the kernel's bug");
+        }
+        if numbers.contains(&FAILS_ON_DEVICE) {
+            return Err(ModelError::Device("out of memory".into()));
+        }
+        self.progress.send_modify(|progress| progress.encoded += inputs.len());
+        Ok(inputs
+            .iter()
+            .map(|input| match input.token_ids[0] {
+                NOT_A_NUMBER => vec![0.0, f32::NAN],
+                TOO_SHORT => vec![0.0],
+                number => vec![number as f32, input.tokens() as f32],
+            })
+            .collect())
+    }
+
+    fn dimension(&self) -> usize {
+        2
+    }
+
+    fn model_name(&self) -> &str {
+        "fake"
+    }
+
+    fn fingerprint(&self) -> &str {
+        "0123456789ab"
+    }
+}
+
+impl Drop for FakeBackend {
+    fn drop(&mut self) {
+        // A test that does not wait for the end has dropped the other side.
+        let _ = self.ended.send(());
+    }
+}

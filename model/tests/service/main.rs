@@ -1,0 +1,7 @@
+//! The embedding service, seen from its callers, its encoder and its media.
+
+mod batching;
+mod failures;
+mod fakes;
+mod sharing;
+mod shutdown;
