@@ -1,0 +1,192 @@
+//! Dead letters: records and rows that cannot go on, kept with the reason and everything that is needed to send them
+//! again.
+
+mod file;
+mod topic;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use url::form_urlencoded;
+
+pub use file::DeadLetterFile;
+pub use topic::DeadLetterTopic;
+
+use crate::kafka::Connection;
+use crate::{ConnectorError, SourceRecord};
+
+/// A record that went no further.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The record as it was in the source, where the failure can be traced to one.
+    pub record: Option<SourceRecord>,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Why, in a word for programs: `bad_record`, `not_found`, `corrupt`, ….
+    pub code: String,
+    /// Where on its way.
+    pub stage: Stage,
+    /// The SQL table that refused it: the source's for [`Stage::Read`], else the sink's.
+    pub table: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The steps of a row's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Decoding the record.
+    Read,
+    /// Fetching, decoding or encoding the medium.
+    Embed,
+    /// Any other expression of the query.
+    Compute,
+    /// Writing the row to the sink.
+    Write,
+}
+
+impl Stage {
+    /// The stage's name in files, headers and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Embed => "embed",
+            Self::Compute => "compute",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Takes dead letters. All methods may be called at the same time from several tasks.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// Writes `letters`, in order. The same letters may come again after a crash.
+    ///
+    /// # Errors
+    /// If they cannot be kept: going on would lose them.
+    async fn write(&self, letters: &[DeadLetter]) -> Result<(), ConnectorError>;
+
+    /// Returns when everything written so far is durable.
+    async fn flush(&self) -> Result<(), ConnectorError>;
+}
+
+/// Where dead letters go.
+///
+/// | text | target |
+/// | --- | --- |
+/// | `none` | nowhere: the job stops at the first bad row |
+/// | `kafka://host:9092,host:9092/topic` | a Kafka topic, which must exist; settings of librdkafka may follow: `?security.protocol=SASL_SSL&sasl.username=…` |
+/// | anything else | a file of JSON lines at that path, appended to |
+#[derive(Debug, Clone)]
+pub enum DeadLetterTarget {
+    /// Nowhere.
+    None,
+    /// A file.
+    File(PathBuf),
+    /// A Kafka topic.
+    Topic(Connection),
+}
+
+impl DeadLetterTarget {
+    /// Reads the text of a flag.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        if let Some(rest) = text.strip_prefix("kafka://") {
+            return parse_topic(rest).map(Self::Topic);
+        }
+        if text.is_empty() || text.contains("://") {
+            return Err(format!(
+                "dead letters go to 'none', to 'kafka://host:port/topic' or to a file, not to '{text}'"
+            ));
+        }
+        Ok(Self::File(text.into()))
+    }
+
+    /// Opens the target; `None` for [`DeadLetterTarget::None`].
+    pub async fn open(&self) -> Result<Option<Arc<dyn DeadLetters>>, ConnectorError> {
+        Ok(match self {
+            Self::None => None,
+            Self::File(path) => Some(Arc::new(DeadLetterFile::open(path.clone())?)),
+            Self::Topic(connection) => Some(Arc::new(DeadLetterTopic::open(connection.clone()).await?)),
+        })
+    }
+}
+
+impl std::fmt::Display for DeadLetterTarget {
+    /// The target without settings, which may hold passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Topic(connection) => write!(f, "kafka://{}/{}", connection.servers, connection.topic),
+        }
+    }
+}
+
+fn parse_topic(rest: &str) -> Result<Connection, String> {
+    let (place, settings) = rest.split_once('?').unwrap_or((rest, ""));
+    let (servers, topic) = place.split_once('/').unwrap_or((place, ""));
+    if servers.is_empty() || topic.is_empty() {
+        return Err(format!(
+            "'kafka://{place}' names no topic; write kafka://host:port/topic"
+        ));
+    }
+    let client: BTreeMap<String, String> = form_urlencoded::parse(settings.as_bytes()).into_owned().collect();
+    let connection = Connection {
+        servers: servers.to_string(),
+        topic: topic.to_string(),
+        client,
+    };
+    connection.check()?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_none_a_topic_or_a_file() {
+        assert!(matches!(DeadLetterTarget::parse("none"), Ok(DeadLetterTarget::None)));
+        assert!(
+            matches!(DeadLetterTarget::parse("state/dead.jsonl"), Ok(DeadLetterTarget::File(path)) if path.ends_with("dead.jsonl"))
+        );
+        let target = DeadLetterTarget::parse("kafka://a:9092,b:9092/dead?client.id=x%20y").expect("it is well formed");
+        let DeadLetterTarget::Topic(connection) = target else {
+            panic!("it names a topic")
+        };
+        assert_eq!(
+            (connection.servers.as_str(), connection.topic.as_str()),
+            ("a:9092,b:9092", "dead")
+        );
+        assert_eq!(connection.client["client.id"], "x y");
+    }
+
+    #[test]
+    fn a_target_that_is_none_of_them_is_refused_with_the_way_to_write_it() {
+        for wrong in [
+            "",
+            "s3://bucket/dead",
+            "kafka://localhost:9092",
+            "kafka:///dead",
+            "kafka://a/b?no.such=1",
+        ] {
+            let reason = DeadLetterTarget::parse(wrong).expect_err(wrong);
+            assert!(reason.contains("kafka://") || reason.contains("no.such"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_shown_without_its_settings() {
+        let target = DeadLetterTarget::parse("kafka://a:9092/dead?sasl.password=secret").expect("it is well formed");
+        assert_eq!(target.to_string(), "kafka://a:9092/dead");
+    }
+}

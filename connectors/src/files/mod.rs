@@ -1,0 +1,217 @@
+//! Files: newline-delimited JSON and Parquet, no broker needed.
+//!
+//! | option | values |
+//! | --- | --- |
+//! | `connector` | `single_file`: one file; `filesystem`: the files of a directory |
+//! | `path` | a path or a `file:` URL |
+//! | `type` | `source` or `sink` |
+//! | `format` | `json` (a JSON object a line) or `parquet` |
+//! | `bad_data` | sources: `dead_letter` (default), `drop`, `fail` |
+//! | `parquet.compression` | sinks: `zstd` (default), `snappy`, `gzip`, `lz4_raw`, `uncompressed` |
+//! | `json.…` | see [`crate::format`] |
+//!
+//! A source ends at the end of its last file. Files keep no position: a restart reads them again, which a sink that
+//! knows its rows by an id (Qdrant) takes without doubling them.
+//!
+//! A `single_file` sink appends JSON lines. A `filesystem` sink writes a new part at every flush, aside, and gives it
+//! its name when it is whole and durable. Rows that are replayed after a crash are written again.
+
+mod parquet;
+mod sink;
+mod source;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ::parquet::basic::{Compression, ZstdLevel};
+use url::Url;
+
+pub(crate) use sink::open_lines;
+pub use sink::{LinesSink, PartsSink};
+pub use source::FileSource;
+
+use crate::format::{BadData, JsonOptions, RecordDecoder, take_format};
+use crate::{ConnectorError, Options, Sink, Source, SourceContext, TableDefinition};
+
+/// How rows stand in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileFormat {
+    Json,
+    Parquet,
+}
+
+impl FileFormat {
+    /// The endings of the files of a directory that are read.
+    fn extensions(self) -> &'static [&'static str] {
+        match self {
+            Self::Json => &["jsonl", "json", "ndjson"],
+            Self::Parquet => &["parquet"],
+        }
+    }
+}
+
+/// The options that sources and sinks share.
+struct Common {
+    path: PathBuf,
+    format: FileFormat,
+    json: JsonOptions,
+    /// Whether the table is a directory (`filesystem`).
+    directory: bool,
+}
+
+fn common(table: &TableDefinition, options: &mut Options, role: &str) -> Result<Common, ConnectorError> {
+    options.take("connector");
+    let declared = options.require("type")?;
+    if declared != role {
+        return Err(options.error(format!(
+            "the table is declared with type = '{declared}' and used as a {role}; write type = '{role}'"
+        )));
+    }
+    let path = options.require("path")?;
+    let path = if path.starts_with("file:") {
+        Url::parse(&path)
+            .ok()
+            .and_then(|url| url.to_file_path().ok())
+            .ok_or_else(|| {
+                options.error(format!(
+                    "the option 'path' cannot be '{path}'; a file URL is file:///directory/file"
+                ))
+            })?
+    } else if path.contains("://") {
+        return Err(options.error(format!(
+            "the option 'path' is a local path or a file: URL and cannot be '{path}'"
+        )));
+    } else {
+        PathBuf::from(path)
+    };
+    let format = match take_format(options, &["json", "parquet"])? {
+        "parquet" => FileFormat::Parquet,
+        _ => FileFormat::Json,
+    };
+    let json = JsonOptions::take(options)?;
+    Ok(Common {
+        path,
+        format,
+        json,
+        directory: table.connector() == "filesystem",
+    })
+}
+
+fn source(table: &TableDefinition, context: &SourceContext) -> Result<source::Config, ConnectorError> {
+    let mut options = table.options();
+    let Common {
+        path,
+        format,
+        json,
+        directory,
+    } = common(table, &mut options, "source")?;
+    let bad_data = BadData::take(&mut options)?;
+    options.finish()?;
+    let decoder = RecordDecoder::new(table, json)?;
+    Ok(source::Config {
+        table: table.clone(),
+        path,
+        directory,
+        format,
+        json,
+        decoder,
+        bad_data,
+        limits: context.limits,
+    })
+}
+
+enum SinkConfig {
+    Lines {
+        path: PathBuf,
+        json: JsonOptions,
+    },
+    Parts {
+        directory: PathBuf,
+        encoding: sink::PartEncoding,
+    },
+}
+
+fn sink(table: &TableDefinition) -> Result<SinkConfig, ConnectorError> {
+    let mut options = table.options();
+    let Common {
+        path,
+        format,
+        json,
+        directory,
+    } = common(table, &mut options, "sink")?;
+    let config = match (directory, format) {
+        (false, FileFormat::Json) => SinkConfig::Lines { path, json },
+        (false, FileFormat::Parquet) => {
+            return Err(options.error(
+                "rows cannot be added to one Parquet file; write connector = 'filesystem' and the path of a \
+                 directory, or format = 'json'",
+            ));
+        }
+        (true, FileFormat::Json) => SinkConfig::Parts {
+            directory: path,
+            encoding: sink::PartEncoding::Json(json),
+        },
+        (true, FileFormat::Parquet) => {
+            let encoding = sink::PartEncoding::Parquet(compression(&mut options)?);
+            SinkConfig::Parts {
+                directory: path,
+                encoding,
+            }
+        }
+    };
+    options.finish()?;
+    Ok(config)
+}
+
+fn compression(options: &mut Options) -> Result<Compression, ConnectorError> {
+    Ok(match options.take("parquet.compression").as_deref() {
+        None | Some("zstd") => Compression::ZSTD(ZstdLevel::default()),
+        Some("snappy") => Compression::SNAPPY,
+        Some("gzip") => Compression::GZIP(Default::default()),
+        Some("lz4_raw") => Compression::LZ4_RAW,
+        Some("uncompressed") => Compression::UNCOMPRESSED,
+        Some(other) => {
+            return Err(options.error(format!(
+                "'parquet.compression' is 'zstd', 'snappy', 'gzip', 'lz4_raw' or 'uncompressed' and cannot be \
+                 '{other}'"
+            )));
+        }
+    })
+}
+
+/// Checks the options of a source without touching the files.
+pub(crate) fn validate_source(table: &TableDefinition) -> Result<(), ConnectorError> {
+    let context = SourceContext {
+        limits: Default::default(),
+        until_caught_up: false,
+        member: String::new(),
+    };
+    source(table, &context).map(drop)
+}
+
+/// Checks the options of a sink without touching the files.
+pub(crate) fn validate_sink(table: &TableDefinition) -> Result<(), ConnectorError> {
+    sink(table).map(drop)
+}
+
+/// Opens files to read from.
+pub(crate) fn open_source(table: &TableDefinition, context: &SourceContext) -> Result<Arc<dyn Source>, ConnectorError> {
+    Ok(Arc::new(FileSource::open(source(table, context)?)?))
+}
+
+/// Opens a file or a directory to write to.
+pub(crate) fn open_sink(table: &TableDefinition) -> Result<Arc<dyn Sink>, ConnectorError> {
+    let schema = table.schema.clone();
+    Ok(match sink(table)? {
+        SinkConfig::Lines { path, json } => Arc::new(LinesSink::open(path, schema, json)?),
+        SinkConfig::Parts { directory, encoding } => Arc::new(PartsSink::open(directory, schema, encoding)?),
+    })
+}
+
+fn io_error(path: &std::path::Path) -> impl Fn(std::io::Error) -> ConnectorError {
+    let path = path.display().to_string();
+    move |source| ConnectorError::Io {
+        path: path.clone(),
+        source,
+    }
+}

@@ -1,0 +1,334 @@
+//! One JSON value to one cell of a declared type.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use arrow::compute::kernels::cast_utils::{parse_decimal, string_to_datetime};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, TimeUnit};
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use chrono::{NaiveDate, Utc};
+use serde_json::value::RawValue;
+
+use super::{BytesEncoding, is_json};
+
+/// Base64 that takes padding or its absence.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A decoded value. Which variants a column holds is decided by its [`Shape`].
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell {
+    Null,
+    Text(String),
+    /// Integers, decimals (unscaled), timestamps (in the column's unit) and dates (days).
+    Integer(i128),
+    Float(f64),
+    Boolean(bool),
+    Bytes(Vec<u8>),
+    /// The items of a list or the fields of a struct.
+    Nested(Vec<Cell>),
+}
+
+/// How a column's values are read.
+#[derive(Debug, Clone)]
+pub(super) enum Shape {
+    Text,
+    Json,
+    Integer { min: i128, max: i128 },
+    Float32,
+    Float64,
+    Boolean,
+    Timestamp(TimeUnit),
+    Date,
+    Decimal { precision: u8, scale: i8 },
+    Bytes { length: Option<usize> },
+    List { item: Box<Column>, length: Option<usize> },
+    Struct(Vec<Column>),
+}
+
+/// A declared column (or a list's item, or a struct's field).
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    pub(super) field: FieldRef,
+    pub(super) shape: Shape,
+    bytes: BytesEncoding,
+}
+
+impl Column {
+    /// `Err` is the name of the type that JSON cannot be read into.
+    pub(super) fn new(field: &FieldRef, bytes: BytesEncoding) -> Result<Self, String> {
+        let integer = |min: i128, max: i128| Shape::Integer { min, max };
+        let list = |item: &FieldRef, length: Option<usize>| -> Result<Shape, String> {
+            Ok(Shape::List {
+                item: Box::new(Column::new(item, bytes)?),
+                length,
+            })
+        };
+        let shape = match field.data_type() {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if is_json(field) => Shape::Json,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Shape::Text,
+            DataType::Int8 => integer(i8::MIN.into(), i8::MAX.into()),
+            DataType::Int16 => integer(i16::MIN.into(), i16::MAX.into()),
+            DataType::Int32 => integer(i32::MIN.into(), i32::MAX.into()),
+            DataType::Int64 => integer(i64::MIN.into(), i64::MAX.into()),
+            DataType::UInt8 => integer(0, u8::MAX.into()),
+            DataType::UInt16 => integer(0, u16::MAX.into()),
+            DataType::UInt32 => integer(0, u32::MAX.into()),
+            DataType::UInt64 => integer(0, u64::MAX.into()),
+            DataType::Float32 => Shape::Float32,
+            DataType::Float64 => Shape::Float64,
+            DataType::Boolean => Shape::Boolean,
+            DataType::Timestamp(unit, _) => Shape::Timestamp(*unit),
+            DataType::Date32 => Shape::Date,
+            DataType::Decimal128(precision, scale) => Shape::Decimal {
+                precision: *precision,
+                scale: *scale,
+            },
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Shape::Bytes { length: None },
+            DataType::FixedSizeBinary(length) => Shape::Bytes {
+                length: usize::try_from(*length).ok(),
+            },
+            DataType::List(item) | DataType::LargeList(item) | DataType::ListView(item) => list(item, None)?,
+            DataType::FixedSizeList(item, length) => list(item, usize::try_from(*length).ok())?,
+            DataType::Struct(fields) => Shape::Struct(
+                fields
+                    .iter()
+                    .map(|field| Column::new(field, bytes))
+                    .collect::<Result<_, _>>()?,
+            ),
+            other => return Err(other.to_string()),
+        };
+        Ok(Self {
+            field: field.clone(),
+            shape,
+            bytes,
+        })
+    }
+
+    /// The cell of a value that may be missing. `path` names the column in the error.
+    pub(super) fn decode(&self, raw: Option<&RawValue>, path: &str) -> Result<Cell, String> {
+        let cell = match raw {
+            None => Cell::Null,
+            Some(raw) if raw.get() == "null" => Cell::Null,
+            Some(raw) => self.decode_present(raw.get(), path)?,
+        };
+        if cell == Cell::Null && !self.field.is_nullable() {
+            let found = if raw.is_some() { "is null" } else { "is missing" };
+            return Err(format!("column `{path}` is NOT NULL and {found} in the record"));
+        }
+        Ok(cell)
+    }
+
+    fn decode_present(&self, json: &str, path: &str) -> Result<Cell, String> {
+        let mismatch = || {
+            format!(
+                "column `{path}`: expected {}, found {}",
+                sql_type(&self.field),
+                describe(json)
+            )
+        };
+        let text = || string(json).ok_or_else(mismatch);
+        let number = || number(json).ok_or_else(mismatch);
+        match &self.shape {
+            Shape::Json => Ok(Cell::Text(json.to_string())),
+            Shape::Text => Ok(Cell::Text(text()?.into_owned())),
+            Shape::Boolean => json.parse().map(Cell::Boolean).map_err(|_| mismatch()),
+            Shape::Integer { min, max } => {
+                let value = integer(&number()?).ok_or_else(mismatch)?;
+                if value < *min || value > *max {
+                    return Err(format!("{}, which is out of its range", mismatch()));
+                }
+                Ok(Cell::Integer(value))
+            }
+            Shape::Float64 => finite(&number()?).map(Cell::Float).ok_or_else(mismatch),
+            Shape::Float32 => {
+                // Parsed as f32 at once: by way of f64 a few values would be rounded twice.
+                let value: f32 = number()?.parse().map_err(|_| mismatch())?;
+                if !value.is_finite() {
+                    return Err(format!("{}, which is out of its range", mismatch()));
+                }
+                Ok(Cell::Float(value.into()))
+            }
+            Shape::Decimal { precision, scale } => parse_decimal::<Decimal128Type>(&number()?, *precision, *scale)
+                .map(Cell::Integer)
+                .map_err(|_| mismatch()),
+            Shape::Timestamp(unit) => timestamp(json, *unit)
+                .map(|value| Cell::Integer(value.into()))
+                .ok_or_else(mismatch),
+            Shape::Date => date(json).map(|days| Cell::Integer(days.into())).ok_or_else(mismatch),
+            Shape::Bytes { length } => {
+                let bytes = self.decode_bytes(&text()?).ok_or_else(mismatch)?;
+                match length {
+                    Some(length) if bytes.len() != *length => Err(format!(
+                        "column `{path}`: expected {length} bytes, found {}",
+                        bytes.len()
+                    )),
+                    _ => Ok(Cell::Bytes(bytes)),
+                }
+            }
+            Shape::List { item, length } => {
+                let items: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| mismatch())?;
+                if let Some(length) = length
+                    && items.len() != *length
+                {
+                    return Err(format!(
+                        "column `{path}`: expected {length} items, found {}",
+                        items.len()
+                    ));
+                }
+                let cells = items.iter().enumerate().map(|(i, raw)| {
+                    // The item's own path is made for an error only: vectors have thousands of items.
+                    let cell = item.decode(Some(raw), path);
+                    cell.or_else(|_| item.decode(Some(raw), &format!("{path}[{i}]")))
+                });
+                Ok(Cell::Nested(cells.collect::<Result<_, _>>()?))
+            }
+            Shape::Struct(fields) => {
+                let values: HashMap<String, &RawValue> = serde_json::from_str(json).map_err(|_| mismatch())?;
+                let cells = fields.iter().map(|column| {
+                    let name = column.field.name();
+                    column.decode(values.get(name).copied(), &format!("{path}.{name}"))
+                });
+                Ok(Cell::Nested(cells.collect::<Result<_, _>>()?))
+            }
+        }
+    }
+
+    fn decode_bytes(&self, text: &str) -> Option<Vec<u8>> {
+        match self.bytes {
+            BytesEncoding::Base64 => BASE64.decode(text).ok(),
+            BytesEncoding::Hex => hex(text),
+        }
+    }
+}
+
+/// Splits a record into its fields, unparsed.
+pub(super) fn fields(value: &[u8]) -> Result<HashMap<String, &RawValue>, String> {
+    let text = std::str::from_utf8(value)
+        .map_err(|error| format!("the value is not UTF-8 (at byte {})", error.valid_up_to()))?;
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| format!("the value is not JSON: {error}"))?;
+    if !raw.get().starts_with('{') {
+        return Err(format!("expected a JSON object, found {}", describe(raw.get())));
+    }
+    serde_json::from_str(raw.get()).map_err(|error| format!("the value is not JSON: {error}"))
+}
+
+/// The type's name as it is written in SQL.
+pub(super) fn sql_type(field: &Field) -> String {
+    match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if is_json(field) => "JSON".into(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "TEXT".into(),
+        DataType::Int8 => "TINYINT".into(),
+        DataType::Int16 => "SMALLINT".into(),
+        DataType::Int32 => "INT".into(),
+        DataType::Int64 => "BIGINT".into(),
+        DataType::UInt8 => "TINYINT UNSIGNED".into(),
+        DataType::UInt16 => "SMALLINT UNSIGNED".into(),
+        DataType::UInt32 => "INT UNSIGNED".into(),
+        DataType::UInt64 => "BIGINT UNSIGNED".into(),
+        DataType::Float32 => "FLOAT".into(),
+        DataType::Float64 => "DOUBLE".into(),
+        DataType::Boolean => "BOOLEAN".into(),
+        DataType::Timestamp(..) => "TIMESTAMP".into(),
+        DataType::Date32 => "DATE".into(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "BYTEA".into()
+        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::FixedSizeList(item, _) => {
+            format!("{}[]", sql_type(item))
+        }
+        DataType::Struct(_) => "STRUCT".into(),
+        other => other.to_string(),
+    }
+}
+
+/// `json` as an error shows it, cut to a readable length.
+fn describe(json: &str) -> String {
+    const SHOWN: usize = 60;
+    let kind = match json.as_bytes().first() {
+        Some(b'"') => "the string",
+        Some(b'[') => "the array",
+        Some(b'{') => "the object",
+        Some(b't' | b'f') => "the boolean",
+        Some(b'n') => "null",
+        _ => "the number",
+    };
+    if kind == "null" {
+        return kind.into();
+    }
+    let mut shown: String = json.chars().take(SHOWN).collect();
+    if shown.len() < json.len() {
+        shown.push('…');
+    }
+    format!("{kind} {shown}")
+}
+
+fn string(json: &str) -> Option<Cow<'_, str>> {
+    if !json.starts_with('"') {
+        return None;
+    }
+    serde_json::from_str(json).ok().map(Cow::Owned)
+}
+
+/// The digits of a JSON number, or of a string that holds one.
+fn number(json: &str) -> Option<Cow<'_, str>> {
+    match json.as_bytes().first()? {
+        b'-' | b'0'..=b'9' => Some(Cow::Borrowed(json)),
+        b'"' => string(json),
+        _ => None,
+    }
+}
+
+fn finite(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+fn integer(text: &str) -> Option<i128> {
+    // 2^63 is far below what an f64's exponent can say: larger floats would only be refused by the range anyway.
+    const EXACT: f64 = 9.3e18;
+    text.parse().ok().or_else(|| {
+        let value = finite(text)?;
+        (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i128)
+    })
+}
+
+fn timestamp(json: &str, unit: TimeUnit) -> Option<i64> {
+    if !json.starts_with('"') {
+        return integer(json).and_then(|value| i64::try_from(value).ok());
+    }
+    let time = string_to_datetime(&Utc, string(json)?.trim()).ok()?;
+    match unit {
+        TimeUnit::Second => Some(time.timestamp()),
+        TimeUnit::Millisecond => Some(time.timestamp_millis()),
+        TimeUnit::Microsecond => Some(time.timestamp_micros()),
+        TimeUnit::Nanosecond => time.timestamp_nanos_opt(),
+    }
+}
+
+fn date(json: &str) -> Option<i32> {
+    if !json.starts_with('"') {
+        return integer(json).and_then(|value| i32::try_from(value).ok());
+    }
+    let date = NaiveDate::parse_from_str(string(json)?.trim(), "%Y-%m-%d").ok()?;
+    i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    digits
+        .chunks_exact(2)
+        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
+        .collect()
+}

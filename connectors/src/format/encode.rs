@@ -1,0 +1,145 @@
+//! Rows to JSON objects.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::json::writer::{NullableEncoder, make_encoder};
+use arrow::json::{Encoder, EncoderFactory, EncoderOptions};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::value::RawValue;
+
+use super::{BytesEncoding, JsonOptions, is_json};
+use crate::ConnectorError;
+
+/// How timestamps are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Timestamps {
+    /// `2025-01-31T12:00:00.5Z`.
+    #[default]
+    Rfc3339,
+    /// Milliseconds since 1970.
+    UnixMillis,
+}
+
+/// Writes rows as JSON objects with every column, NULL as null.
+#[derive(Debug, Clone)]
+pub struct JsonEncoder {
+    options: EncoderOptions,
+}
+
+impl JsonEncoder {
+    /// An encoder that writes as `options` say.
+    pub fn new(options: JsonOptions) -> Self {
+        // A timestamp without a time zone is UTC, and RFC 3339 wants that said.
+        let options = EncoderOptions::default()
+            .with_explicit_nulls(true)
+            .with_timestamp_format("%Y-%m-%dT%H:%M:%S%.fZ".into())
+            .with_encoder_factory(Arc::new(Factory(options)));
+        Self { options }
+    }
+
+    /// One JSON object for each row of `batch`, on one line and without a line end.
+    ///
+    /// # Errors
+    /// [`ConnectorError::Internal`] for a column type that JSON has no place for.
+    pub fn encode(&self, batch: &RecordBatch) -> Result<Vec<Vec<u8>>, ConnectorError> {
+        let field: FieldRef = Arc::new(Field::new_struct("", batch.schema().fields().clone(), false));
+        let rows = StructArray::from(batch.clone());
+        let mut encoder = make_encoder(&field, &rows, &self.options)
+            .map_err(|error| ConnectorError::Internal(format!("rows cannot be written as JSON: {error}")))?;
+        Ok((0..rows.len())
+            .map(|row| {
+                let mut json = Vec::new();
+                encoder.encode(row, &mut json);
+                json
+            })
+            .collect())
+    }
+}
+
+/// Bytes, JSON columns and timestamps, which Arrow's encoders write in other ways.
+#[derive(Debug)]
+struct Factory(JsonOptions);
+
+impl EncoderFactory for Factory {
+    fn make_default_encoder<'a>(
+        &self,
+        field: &'a FieldRef,
+        array: &'a dyn Array,
+        _: &'a EncoderOptions,
+    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
+        let encoder: Box<dyn Encoder> = match array.data_type() {
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                // The slice is the array behind an Arc: no bytes are copied for a Binary column.
+                let bytes = cast(&array.slice(0, array.len()), &DataType::LargeBinary)?;
+                Box::new(Bytes {
+                    bytes,
+                    encoding: self.0.bytes,
+                })
+            }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if is_json(field) => {
+                Box::new(InlineJson(cast(&array.slice(0, array.len()), &DataType::LargeUtf8)?))
+            }
+            DataType::Timestamp(..) if self.0.timestamps == Timestamps::UnixMillis => {
+                let millis = cast(
+                    &array.slice(0, array.len()),
+                    &DataType::Timestamp(TimeUnit::Millisecond, None),
+                )?;
+                Box::new(Millis(cast(&millis, &DataType::Int64)?))
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
+    }
+}
+
+struct Bytes {
+    bytes: ArrayRef,
+    encoding: BytesEncoding,
+}
+
+impl Encoder for Bytes {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let bytes = self.bytes.as_binary::<i64>().value(row);
+        out.push(b'"');
+        match self.encoding {
+            BytesEncoding::Base64 => out.extend_from_slice(BASE64_STANDARD.encode(bytes).as_bytes()),
+            BytesEncoding::Hex => out.extend(bytes.iter().flat_map(|byte| {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
+            })),
+        }
+        out.push(b'"');
+    }
+}
+
+/// JSON texts in place. A text that is not JSON is written as a string, so that the record stays readable.
+struct InlineJson(ArrayRef);
+
+impl Encoder for InlineJson {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let text = self.0.as_string::<i64>().value(row);
+        let compact = match serde_json::from_str::<&RawValue>(text) {
+            // A record is one line.
+            Ok(raw) if raw.get().contains(['\n', '\r']) => {
+                serde_json::from_str::<serde_json::Value>(text).map(|value| value.to_string())
+            }
+            Ok(raw) => Ok(raw.get().to_string()),
+            Err(error) => Err(error),
+        };
+        let json = compact.unwrap_or_else(|_| serde_json::Value::from(text).to_string());
+        out.extend_from_slice(json.as_bytes());
+    }
+}
+
+struct Millis(ArrayRef);
+
+impl Encoder for Millis {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_primitive::<Int64Type>().value(row).to_string().as_bytes());
+    }
+}

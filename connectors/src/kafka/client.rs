@@ -1,0 +1,206 @@
+//! What consumers and producers share: the connection, log lines, and the first look at a topic.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::metadata::Metadata;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use tokio::time::Instant;
+
+use crate::ConnectorError;
+
+/// How long a single question to a broker may take.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a topic that the brokers do not know is waited for: it may have been made a moment ago.
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pause between two tries.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where a topic is and how to get at it.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// `host:port,host:port`.
+    pub servers: String,
+    /// The topic.
+    pub topic: String,
+    /// Settings of librdkafka, by name.
+    pub client: BTreeMap<String, String>,
+}
+
+impl Connection {
+    /// The cluster, as a user knows it.
+    pub fn system(&self) -> String {
+        format!("Kafka at {}", self.servers)
+    }
+
+    /// The settings to connect with, `own` winning over the user's.
+    pub(super) fn config(&self, own: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        // Reconnecting within two seconds after an outage instead of within ten.
+        config.set("reconnect.backoff.max.ms", "2000");
+        for (name, value) in &self.client {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.servers);
+        for (name, value) in own {
+            config.set(*name, *value);
+        }
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+
+    /// Whether librdkafka knows the settings and takes their values.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.config(&[])
+            .create_native_config()
+            .map(drop)
+            .map_err(|error| describe_config(&error))
+    }
+
+    pub(crate) fn refused(&self, message: impl Into<String>) -> ConnectorError {
+        ConnectorError::Refused {
+            system: self.system(),
+            message: message.into(),
+        }
+    }
+
+    /// The error of a client that could not be made.
+    pub(super) fn cannot_connect(&self, error: &KafkaError) -> ConnectorError {
+        self.refused(describe_config(error))
+    }
+}
+
+/// A configuration error without the value: it may be a password.
+fn describe_config(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, reason, name, _) => format!("the Kafka setting '{name}': {reason}"),
+        other => other.to_string(),
+    }
+}
+
+/// Receives what librdkafka has to say.
+#[derive(Clone, Default)]
+pub(super) struct Monitor {
+    denied: Arc<Mutex<Option<String>>>,
+}
+
+impl Monitor {
+    /// Why the brokers refuse this client, if they do.
+    pub(super) fn denied(&self) -> Option<String> {
+        self.denied.lock().map(|denied| denied.clone()).unwrap_or_default()
+    }
+}
+
+impl ClientContext for Monitor {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(facility, message, "librdkafka");
+            }
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
+            _ => tracing::debug!(facility, message, "librdkafka"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        // An event of the consumer, not an error.
+        if code == Some(RDKafkaErrorCode::PartitionEOF) || matches!(error, KafkaError::PartitionEOF(_)) {
+            return;
+        }
+        tracing::warn!(%error, reason, "Kafka reports an error; the client goes on trying");
+        if matches!(
+            code,
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
+        ) && let Ok(mut denied) = self.denied.lock()
+        {
+            *denied = Some(reason.to_string());
+        }
+    }
+}
+
+/// The partitions of the topic of `connection`. `fetch` asks for the topic's metadata (it may block), `monitor` tells
+/// whether the brokers deny access. Brokers that are away are waited for with a log line.
+///
+/// # Errors
+/// [`ConnectorError::Refused`] if there is no such topic after ten seconds, or access to it is denied.
+pub(super) async fn partitions<F, D>(connection: &Connection, fetch: F, denied: D) -> Result<Vec<i32>, ConnectorError>
+where
+    F: Fn() -> KafkaResult<Metadata> + Clone + Send + 'static,
+    D: Fn() -> Option<String>,
+{
+    let topic = &connection.topic;
+    let mut unknown_since: Option<Instant> = None;
+    loop {
+        let fetch = fetch.clone();
+        let looked = tokio::task::spawn_blocking(move || look(&fetch())).await;
+        let looked = looked.map_err(|error| ConnectorError::Internal(error.to_string()))?;
+        match looked {
+            Look::Partitions(partitions) => return Ok(partitions),
+            Look::Unknown => {
+                let since = *unknown_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= TOPIC_TIMEOUT {
+                    return Err(connection.refused(format!(
+                        "there is no topic `{topic}`; create it (kafka-topics.sh --create --topic {topic} …) or mend \
+                         the option 'topic'"
+                    )));
+                }
+            }
+            Look::Denied(error) => {
+                return Err(connection.refused(format!("access to the topic `{topic}` is denied: {error}")));
+            }
+            Look::Away(error) => {
+                if let Some(reason) = denied() {
+                    return Err(connection.refused(format!("access is denied: {reason}")));
+                }
+                tracing::warn!(servers = %connection.servers, topic, error, "Kafka does not answer; waiting for it");
+            }
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+enum Look {
+    Partitions(Vec<i32>),
+    Unknown,
+    Denied(String),
+    Away(String),
+}
+
+fn look(metadata: &KafkaResult<Metadata>) -> Look {
+    let topics = match metadata {
+        Ok(metadata) => metadata.topics(),
+        Err(error) => {
+            return match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => Look::Unknown,
+                Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
+                    Look::Denied(error.to_string())
+                }
+                _ => Look::Away(error.to_string()),
+            };
+        }
+    };
+    let Some(topic) = topics.first() else {
+        return Look::Unknown;
+    };
+    match topic.error() {
+        None if topic.partitions().is_empty() => Look::Unknown,
+        None => Look::Partitions(topic.partitions().iter().map(|partition| partition.id()).collect()),
+        Some(
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
+        ) => Look::Unknown,
+        Some(error @ RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) => {
+            Look::Denied(RDKafkaErrorCode::from(error).to_string())
+        }
+        Some(error) => Look::Away(RDKafkaErrorCode::from(error).to_string()),
+    }
+}

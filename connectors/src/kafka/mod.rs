@@ -1,0 +1,58 @@
+//! Kafka: topics to read from and to write to. Option names are Arroyo's.
+//!
+//! | option | of | values |
+//! | --- | --- | --- |
+//! | `bootstrap_servers` | both | `host:port,host:port` |
+//! | `topic` | both | the topic, which must exist |
+//! | `type` | both | `source` or `sink` |
+//! | `format` | both | `json` |
+//! | `source.offset` | source | `latest` (default), `earliest`, `group`: where a group without a committed offset starts; a committed offset always wins. `group` leaves it to `auto.offset.reset` in `client_configs`, else `latest` |
+//! | `source.group_id` | source | the consumer group; without it `sightstream-<topic>-<table>`, the same at every start, so that a restart goes on where the last run stopped |
+//! | `source.group_id_prefix` | source | put before that name: `<prefix>-sightstream-<topic>-<table>` |
+//! | `source.read_mode` | source | `read_uncommitted` (default) or `read_committed` |
+//! | `bad_data` | source | `dead_letter` (default), `drop` (counted and skipped), `fail` (the job stops there) |
+//! | `sink.key_field` | sink | the column whose value is the record's key |
+//! | `sink.timestamp_field` | sink | the TIMESTAMP column that is the record's time |
+//! | `sink.commit_mode` | sink | `at_least_once` |
+//! | `client_configs` | both | `name=value,name=value` for librdkafka |
+//! | `auth.type` | both | `none` (default) or `sasl`, with `auth.mechanism`, `auth.protocol`, `auth.username`, `auth.password` |
+//! | `json.…` | both | see [`crate::format`] |
+
+mod client;
+mod config;
+mod sink;
+mod source;
+mod writer;
+
+use std::sync::Arc;
+
+pub use client::Connection;
+pub use sink::KafkaSink;
+pub use source::KafkaSource;
+pub(crate) use writer::{Outgoing, TopicWriter};
+
+use crate::{ConnectorError, Sink, Source, SourceContext, TableDefinition};
+use config::{SinkConfig, SourceConfig};
+
+/// Checks the options of a source without connecting.
+pub(crate) fn validate_source(table: &TableDefinition) -> Result<(), ConnectorError> {
+    SourceConfig::new(table).map(drop)
+}
+
+/// Checks the options of a sink without connecting.
+pub(crate) fn validate_sink(table: &TableDefinition) -> Result<(), ConnectorError> {
+    SinkConfig::new(table).map(drop)
+}
+
+/// Opens a topic to read from.
+pub(crate) async fn open_source(
+    table: &TableDefinition,
+    context: &SourceContext,
+) -> Result<Arc<dyn Source>, ConnectorError> {
+    Ok(Arc::new(KafkaSource::open(SourceConfig::new(table)?, context).await?))
+}
+
+/// Opens a topic to write to.
+pub(crate) async fn open_sink(table: &TableDefinition) -> Result<Arc<dyn Sink>, ConnectorError> {
+    Ok(Arc::new(KafkaSink::open(SinkConfig::new(table)?).await?))
+}

@@ -1,0 +1,332 @@
+//! The consumer's thread: it polls always, so that the group keeps this member, and pauses its partitions while the
+//! engine is busy.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::buffer::{Buffer, Content, Entry};
+use crate::format::{BadData, RecordDecoder};
+use crate::kafka::client::{Connection, Monitor};
+use crate::{Origin, RejectedRecord, SourceRecord};
+
+/// How long a poll waits for a record.
+const POLL: Duration = Duration::from_millis(100);
+
+/// How long the thread waits for room before it pauses. Pausing throws fetched records away, which are then fetched
+/// again, so a short wait is cheaper.
+const WAIT_FOR_ROOM: Duration = Duration::from_millis(500);
+
+/// How long partitions are held back for an epoch that is being written.
+const FENCE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often the fence is tried.
+const FENCE_PAUSE: Duration = Duration::from_millis(2);
+
+pub(super) type SourceConsumer = BaseConsumer<SourceEvents>;
+
+/// Receives rebalances, statistics, errors and log lines.
+pub(super) struct SourceEvents {
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) monitor: Monitor,
+    pub(super) topic: String,
+    pub(super) table: String,
+    pub(super) read_committed: bool,
+    /// How long a revocation may wait, at most half of what the group allows.
+    pub(super) fence_timeout: Duration,
+    /// Records of the assigned partitions that librdkafka has not given out, from its last statistics.
+    lag: Mutex<BTreeMap<i32, i64>>,
+}
+
+impl SourceEvents {
+    pub(super) fn new(buffer: Arc<Buffer>, connection: &Connection, table: &str, read_committed: bool) -> Self {
+        let max_poll_interval = connection
+            .client
+            .get("max.poll.interval.ms")
+            .and_then(|ms| ms.parse().ok());
+        let half = Duration::from_millis(max_poll_interval.unwrap_or(300_000) / 2);
+        Self {
+            buffer,
+            monitor: Monitor::default(),
+            topic: connection.topic.clone(),
+            table: table.to_string(),
+            read_committed,
+            fence_timeout: FENCE_TIMEOUT.min(half),
+            lag: Mutex::default(),
+        }
+    }
+
+    /// Records that are in the assigned partitions and not in the buffer yet, if statistics have come.
+    pub(super) fn lag(&self) -> Option<u64> {
+        let lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+        (!lag.is_empty()).then(|| lag.values().map(|records| u64::try_from(*records).unwrap_or(0)).sum())
+    }
+
+    /// Waits until no epoch is being written, then voids what was read from the partitions.
+    fn give_away(&self) {
+        let deadline = Instant::now() + self.fence_timeout;
+        // Polled by hand: this thread has no runtime, and a writer in the lock's queue keeps new readers out.
+        let mut write = pin!(Arc::clone(&self.buffer.fence).write_owned());
+        let mut context = Context::from_waker(Waker::noop());
+        let guard = loop {
+            match write.as_mut().poll(&mut context) {
+                Poll::Ready(guard) => break Some(guard),
+                Poll::Pending if Instant::now() >= deadline => break None,
+                Poll::Pending => std::thread::sleep(FENCE_PAUSE),
+            }
+        };
+        if guard.is_none() {
+            tracing::warn!(
+                table = self.table,
+                topic = self.topic,
+                waited_s = self.fence_timeout.as_secs(),
+                "partitions go to another consumer while rows of them are being written; both will write those rows"
+            );
+        }
+        self.buffer.new_generation();
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl ClientContext for SourceEvents {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.monitor.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.monitor.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let Some(topic) = statistics.topics.get(&self.topic) else {
+            return;
+        };
+        let assigned = self.buffer.assigned();
+        let lag: BTreeMap<i32, i64> = topic
+            .partitions
+            .values()
+            .filter(|partition| assigned.contains(&partition.partition))
+            .filter_map(|partition| {
+                let end = if self.read_committed {
+                    partition.ls_offset
+                } else {
+                    partition.hi_offset
+                };
+                let start = if partition.app_offset >= 0 {
+                    partition.app_offset
+                } else {
+                    partition.next_offset
+                };
+                (end >= 0 && start >= 0).then(|| (partition.partition, (end - start).max(0)))
+            })
+            .collect();
+        metrics::gauge!("sightstream_source_lag", "table" => self.table.clone())
+            .set(lag.values().sum::<i64>() as f64 + self.buffer.len() as f64);
+        *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
+    }
+}
+
+impl ConsumerContext for SourceEvents {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                let partitions: Vec<i32> = partitions
+                    .elements()
+                    .iter()
+                    .map(|element| element.partition())
+                    .collect();
+                tracing::info!(
+                    table = self.table,
+                    topic = self.topic,
+                    ?partitions,
+                    "partitions assigned"
+                );
+                self.buffer.assign(partitions);
+            }
+            Rebalance::Revoke(_) => {
+                tracing::info!(table = self.table, topic = self.topic, "partitions revoked");
+                self.give_away();
+            }
+            Rebalance::Error(error) => {
+                tracing::warn!(table = self.table, topic = self.topic, %error, "the group's rebalance failed");
+                self.give_away();
+            }
+        }
+    }
+}
+
+/// What the thread works with.
+pub(super) struct Reader {
+    pub(super) consumer: Arc<SourceConsumer>,
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) decoder: RecordDecoder,
+    pub(super) bad_data: BadData,
+    pub(super) table: String,
+    /// With `until_caught_up`: where each partition ended at the start.
+    pub(super) targets: BTreeMap<i32, i64>,
+}
+
+impl Reader {
+    /// Reads until the buffer is closed. Leaves the group at the end.
+    pub(super) fn run(self) {
+        // The generation in which the partitions were paused.
+        let mut paused: Option<u64> = None;
+        while !self.buffer.is_closed() {
+            match paused {
+                // The partitions went away meanwhile; those of the new assignment are not paused.
+                Some(generation) if generation != self.buffer.generation() => paused = None,
+                Some(_) if self.buffer.wants_more() => {
+                    self.set_paused(false);
+                    paused = None;
+                }
+                Some(_) => {}
+                None if !self.buffer.has_failed() && self.buffer.wait_for_room(WAIT_FOR_ROOM) => {}
+                None => {
+                    paused = Some(self.buffer.generation());
+                    self.set_paused(true);
+                }
+            }
+            match self.consumer.poll(POLL) {
+                None => {}
+                Some(Ok(message)) => self.read(&message),
+                Some(Err(KafkaError::PartitionEOF(partition))) => self.reached_end(partition),
+                Some(Err(error)) => self.failed(&error),
+            }
+        }
+    }
+
+    fn set_paused(&self, pause: bool) {
+        let changed = self.consumer.assignment().and_then(|assignment| {
+            if pause {
+                self.consumer.pause(&assignment)
+            } else {
+                self.consumer.resume(&assignment)
+            }
+        });
+        match changed {
+            Ok(()) => tracing::debug!(table = self.table, pause, "partitions paused or resumed"),
+            Err(error) => tracing::warn!(table = self.table, pause, %error, "partitions cannot be paused or resumed"),
+        }
+    }
+
+    fn read(&self, message: &BorrowedMessage<'_>) {
+        let record = source_record(message, &self.table);
+        let bytes = record.value.as_ref().map_or(0, Vec::len);
+        let (partition, next) = (message.partition(), message.offset() + 1);
+        metrics::counter!("sightstream_source_records_total", "table" => self.table.clone()).increment(1);
+        let content = if record.value.is_none() {
+            metrics::counter!("sightstream_source_tombstones_total", "table" => self.table.clone()).increment(1);
+            tracing::debug!(
+                table = self.table,
+                partition,
+                offset = message.offset(),
+                "a tombstone is skipped"
+            );
+            Content::Nothing
+        } else {
+            match self.decoder.decode(&record) {
+                Ok(row) => Content::Row(row, record),
+                Err(reason) => match self.bad(record, reason) {
+                    Some(content) => content,
+                    None => return,
+                },
+            }
+        };
+        self.buffer.push(Entry {
+            partition,
+            next,
+            bytes,
+            content,
+        });
+    }
+
+    /// What becomes of a record that cannot be decoded; `None` if the source ends there.
+    fn bad(&self, record: SourceRecord, reason: String) -> Option<Content> {
+        metrics::counter!("sightstream_source_rejected_total", "table" => self.table.clone()).increment(1);
+        let Origin {
+            topic,
+            partition,
+            offset,
+            ..
+        } = &record.origin;
+        match self.bad_data {
+            BadData::DeadLetter => Some(Content::Rejected(RejectedRecord { record, reason })),
+            BadData::Drop => {
+                tracing::warn!(
+                    table = self.table,
+                    topic,
+                    partition,
+                    offset,
+                    reason,
+                    "a bad record is dropped"
+                );
+                Some(Content::Nothing)
+            }
+            BadData::Fail => {
+                self.buffer.fail(format!(
+                    "the record at offset {offset} of partition {partition} of the topic `{topic}` cannot be decoded: \
+                     {reason} (bad_data = 'fail')"
+                ));
+                None
+            }
+        }
+    }
+
+    /// Everything in `partition` has been read. What lies between the last record and the end (transaction markers,
+    /// records that compaction took) has nothing to hand over, so the position moves there by itself.
+    fn reached_end(&self, partition: i32) {
+        let Some(&next) = self.targets.get(&partition) else {
+            return;
+        };
+        if self.buffer.read(partition).is_none_or(|read| read < next) {
+            self.buffer.push(Entry {
+                partition,
+                next,
+                bytes: 0,
+                content: Content::Nothing,
+            });
+        }
+    }
+
+    fn failed(&self, error: &KafkaError) {
+        let denied = matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed)
+        );
+        if denied || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+            self.buffer.fail(format!("reading the topic failed for good: {error}"));
+        }
+    }
+}
+
+fn source_record(message: &BorrowedMessage<'_>, table: &str) -> SourceRecord {
+    let headers = message.headers().map(|headers| {
+        headers
+            .iter()
+            .map(|header| (header.key.to_string(), header.value.map(<[u8]>::to_vec)))
+            .collect()
+    });
+    SourceRecord {
+        value: message.payload().map(<[u8]>::to_vec),
+        key: message.key().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+        origin: Origin {
+            table: table.to_string(),
+            topic: message.topic().to_string(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis(),
+        },
+    }
+}

@@ -1,0 +1,156 @@
+//! Before the first record: which partitions there are, where the group stands, and where the topic ends now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::buffer::Buffer;
+use super::consumer::{SourceConsumer, SourceEvents};
+use crate::kafka::client::{Connection, REQUEST_TIMEOUT, RETRY_PAUSE};
+use crate::kafka::config::Start;
+use crate::{ConnectorError, SourceContext};
+
+/// A consumer of the group that has not subscribed yet.
+pub(super) fn connect(
+    connection: &Connection,
+    group: &str,
+    read_committed: bool,
+    table: &str,
+    context: &SourceContext,
+    buffer: &Arc<Buffer>,
+) -> Result<SourceConsumer, ConnectorError> {
+    let mut config = connection.config(&[
+        ("group.id", group),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("enable.partition.eof", "true"),
+        // For partitions that appear later, and for offsets that retention has overtaken. Where a group starts is
+        // decided before it subscribes.
+        ("auto.offset.reset", "earliest"),
+        (
+            "isolation.level",
+            if read_committed {
+                "read_committed"
+            } else {
+                "read_uncommitted"
+            },
+        ),
+    ]);
+    let defaults = [
+        ("client.id", format!("sightstream-{}", context.member)),
+        ("statistics.interval.ms", "1000".to_string()),
+        // librdkafka's own buffer, which pausing throws away.
+        ("queued.max.messages.kbytes", "16384".to_string()),
+        (
+            "queued.min.messages",
+            (context.limits.records * 4).clamp(256, 100_000).to_string(),
+        ),
+    ];
+    for (name, value) in defaults {
+        if !connection.client.contains_key(name) {
+            config.set(name, value);
+        }
+    }
+    let events = SourceEvents::new(Arc::clone(buffer), connection, table, read_committed);
+    SourceConsumer::from_config_and_context(&config, events).map_err(|error| connection.cannot_connect(&error))
+}
+
+/// Where a partition stood at the start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    /// Where reading starts.
+    pub(super) start: i64,
+    /// The offset after the last record.
+    pub(super) end: i64,
+}
+
+/// Looks where the group and the topic stand, and waits for brokers that are away.
+///
+/// With [`Start::Latest`], a partition without a committed offset gets one: its end. Otherwise a crash before the
+/// first commit would start at a later end and lose the records between.
+pub(super) async fn standings(
+    connection: &Connection,
+    consumer: &Arc<SourceConsumer>,
+    partitions: &[i32],
+    start: Start,
+) -> Result<BTreeMap<i32, Standing>, ConnectorError> {
+    loop {
+        let (consumer, topic, partitions) = (Arc::clone(consumer), connection.topic.clone(), partitions.to_vec());
+        let looked = tokio::task::spawn_blocking(move || look(&consumer, &topic, &partitions, start)).await;
+        match looked.map_err(|error| ConnectorError::Internal(error.to_string()))? {
+            Ok(standings) => return Ok(standings),
+            Err(error) => match error.rdkafka_error_code() {
+                Some(
+                    code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed),
+                ) => {
+                    return Err(connection.refused(format!("the topic or the group cannot be read: {code}")));
+                }
+                _ => tracing::warn!(
+                    servers = %connection.servers,
+                    topic = %connection.topic,
+                    %error,
+                    "the group's offsets cannot be read yet; waiting"
+                ),
+            },
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+fn look(
+    consumer: &SourceConsumer,
+    topic: &str,
+    partitions: &[i32],
+    start: Start,
+) -> KafkaResult<BTreeMap<i32, Standing>> {
+    let committed = committed(consumer, topic, partitions)?;
+    let mut standings = BTreeMap::new();
+    let mut pins = TopicPartitionList::new();
+    for &partition in partitions {
+        let (low, end) = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
+        let start = match (committed.get(&partition), start) {
+            (Some(&offset), _) => offset.max(low),
+            (None, Start::Earliest) => low,
+            (None, Start::Latest) => {
+                pins.add_partition_offset(topic, partition, Offset::Offset(end))?;
+                end
+            }
+        };
+        standings.insert(partition, Standing { start, end });
+    }
+    if pins.count() > 0 {
+        match consumer.commit(&pins, CommitMode::Sync) {
+            Ok(()) => {}
+            // The group has members, and they have done this before they joined.
+            Err(KafkaError::ConsumerCommit(
+                code @ (RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::RebalanceInProgress),
+            )) => tracing::debug!(topic, %code, "the group is at work already and keeps its offsets"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(standings)
+}
+
+/// The group's committed offsets, of those partitions that have one.
+pub(super) fn committed(consumer: &SourceConsumer, topic: &str, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, i64>> {
+    let mut list = TopicPartitionList::new();
+    for &partition in partitions {
+        list.add_partition(topic, partition);
+    }
+    let list = consumer.committed_offsets(list, REQUEST_TIMEOUT)?;
+    let mut offsets = BTreeMap::new();
+    for element in list.elements() {
+        element.error()?;
+        if let Offset::Offset(offset) = element.offset() {
+            offsets.insert(element.partition(), offset);
+        }
+    }
+    Ok(offsets)
+}

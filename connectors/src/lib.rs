@@ -1,0 +1,26 @@
+//! Sources and sinks that acknowledge.
+//!
+//! A [`Source`] hands over [`Epoch`]s: a few hundred records as one record batch, with the position after them. A
+//! [`Sink`] takes record batches and says when they are durable. Only then is the epoch's position committed, so a
+//! crash at any moment replays rows and never loses one. This crate knows no model and no SQL: the tables it opens
+//! come to it as a [`TableDefinition`].
+
+pub mod dead_letter;
+pub mod error;
+pub mod files;
+pub mod format;
+pub mod kafka;
+pub mod options;
+pub mod qdrant;
+pub mod registry;
+pub mod sink;
+pub mod source;
+pub mod stdout;
+pub mod table;
+
+pub use error::ConnectorError;
+pub use options::Options;
+pub use registry::{Role, SinkContext, SourceContext, open_sink, open_source, validate};
+pub use sink::{Rejection, Sink, VectorSpace};
+pub use source::{Admission, Epoch, EpochLimits, Origin, Position, RejectedRecord, Source, SourceRecord};
+pub use table::{MetadataColumn, TableDefinition};

@@ -1,0 +1,206 @@
+//! The options of a Qdrant table.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::collection::{Distance, name_problem};
+use super::points::PointReader;
+use crate::{ConnectorError, TableDefinition};
+
+/// The port on which Qdrant answers gRPC.
+const GRPC_PORT: u16 = 6334;
+
+/// Where a Qdrant is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// A server, with the port in the URL.
+    Server {
+        /// The URL: `http://localhost:6334`.
+        url: String,
+    },
+    /// A folder, opened in this process.
+    Embedded {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl Location {
+    /// The location in the option `url`: `http(s)://HOST[:PORT]` (the port is 6334 if none is said) or
+    /// `embedded:PATH`.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        if let Some(path) = url.strip_prefix("embedded:") {
+            return if path.is_empty() {
+                Err("'embedded:' needs a folder behind it: embedded:./qdrant".to_string())
+            } else {
+                Ok(Self::Embedded {
+                    path: PathBuf::from(path),
+                })
+            };
+        }
+        let parsed = url::Url::parse(url).map_err(|error| format!("'{url}' is no URL: {error}"))?;
+        if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
+            return Err(format!(
+                "'{url}' is neither http(s)://HOST:{GRPC_PORT} nor embedded:PATH"
+            ));
+        }
+        let authority = url
+            .split_once("://")
+            .map_or("", |(_, rest)| rest)
+            .split(['/', '?', '#'])
+            .next()
+            .unwrap_or("");
+        // The parser drops a port that is the scheme's own, so it is looked for in the text.
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let says_port = host
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let port = if says_port {
+            String::new()
+        } else {
+            format!(":{GRPC_PORT}")
+        };
+        Ok(Self::Server {
+            url: format!("{}://{authority}{port}", parsed.scheme()),
+        })
+    }
+}
+
+/// How a server is spoken to.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionOptions {
+    /// The key that the server asks for.
+    pub api_key: Option<String>,
+    /// The longest wait for an answer, before the request is tried again.
+    pub timeout: Duration,
+    /// The longest wait for a connection.
+    pub connect_timeout: Duration,
+}
+
+impl Default for ConnectionOptions {
+    fn default() -> Self {
+        Self {
+            api_key: None,
+            timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a user may set for a Qdrant table.
+#[derive(Debug, Clone)]
+pub(crate) struct SinkConfig {
+    /// The table's name.
+    pub table: String,
+    /// `url`: where the Qdrant is.
+    pub location: Location,
+    /// `collection`: the alias (or collection) that rows go to. May be left out only where the rows name it.
+    pub collection: Option<String>,
+    /// `distance`: cosine, dot, euclid or manhattan. A collection that is made gets cosine unless this says
+    /// otherwise; one that exists keeps its own, and must agree with this.
+    pub distance: Option<Distance>,
+    /// `api_key`, `timeout_seconds` (60) and `connect_timeout_seconds` (10).
+    pub connection: ConnectionOptions,
+    /// `batch_points`: the most points in one request (256).
+    pub batch_points: usize,
+}
+
+impl SinkConfig {
+    /// Takes the options of `table` and looks at its columns.
+    ///
+    /// # Errors
+    /// [`ConnectorError::Option`] that names the option or column at fault.
+    pub fn new(table: &TableDefinition) -> Result<(Self, PointReader), ConnectorError> {
+        let mut options = table.options();
+        options.take("connector");
+        options.take("type");
+        options.take("format");
+        let url = options.require("url")?;
+        let location =
+            Location::parse(&url).map_err(|problem| options.error(format!("the option 'url': {problem}")))?;
+        let collection = options.take("collection");
+        if let Some(problem) = collection.as_deref().and_then(name_problem) {
+            return Err(options.error(format!("the option 'collection': {problem}")));
+        }
+        let distance = options.parse::<Distance>("distance")?;
+        let defaults = ConnectionOptions::default();
+        let connection = ConnectionOptions {
+            api_key: options.take("api_key").filter(|key| !key.is_empty()),
+            timeout: seconds(&mut options, "timeout_seconds")?.unwrap_or(defaults.timeout),
+            connect_timeout: seconds(&mut options, "connect_timeout_seconds")?.unwrap_or(defaults.connect_timeout),
+        };
+        let batch_points = options.parse::<usize>("batch_points")?.unwrap_or(256);
+        if batch_points == 0 {
+            return Err(options.error("the option 'batch_points' must be at least 1"));
+        }
+        let reader = PointReader::new(&table.schema).map_err(|problem| options.error(problem))?;
+        if collection.is_none() && !reader.rows_name_collections() {
+            return Err(options.error(
+                "the option 'collection' is missing; only a table of the columns collection_name TEXT, id, vector and \
+                 payload JSON can do without",
+            ));
+        }
+        options.finish()?;
+        Ok((
+            Self {
+                table: table.name.clone(),
+                location,
+                collection,
+                distance,
+                connection,
+                batch_points,
+            },
+            reader,
+        ))
+    }
+}
+
+fn seconds(options: &mut crate::Options, key: &str) -> Result<Option<Duration>, ConnectorError> {
+    let Some(value) = options.parse::<f64>(key)? else {
+        return Ok(None);
+    };
+    match Duration::try_from_secs_f64(value) {
+        Ok(duration) if !duration.is_zero() => Ok(Some(duration)),
+        _ => Err(options.error(format!("the option '{key}' must be a number of seconds above 0"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(url: &str) -> Location {
+        Location::Server { url: url.to_string() }
+    }
+
+    #[test]
+    fn a_url_without_a_port_means_the_grpc_port() {
+        assert_eq!(Location::parse("http://localhost"), Ok(server("http://localhost:6334")));
+        assert_eq!(
+            Location::parse("http://localhost:7000/"),
+            Ok(server("http://localhost:7000"))
+        );
+        assert_eq!(
+            Location::parse("https://example.org:443"),
+            Ok(server("https://example.org:443"))
+        );
+        assert_eq!(Location::parse("http://[::1]"), Ok(server("http://[::1]:6334")));
+        assert_eq!(Location::parse("http://[::1]:80"), Ok(server("http://[::1]:80")));
+    }
+
+    #[test]
+    fn an_embedded_url_names_a_folder() {
+        assert_eq!(
+            Location::parse("embedded:./db"),
+            Ok(Location::Embedded { path: "./db".into() })
+        );
+        assert!(Location::parse("embedded:").is_err());
+    }
+
+    #[test]
+    fn other_urls_are_refused() {
+        for url in ["localhost:6334", "ftp://localhost", "", "./db"] {
+            assert!(Location::parse(url).is_err(), "{url:?}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What is worth trying again, and when.
+
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use qdrant_client::QdrantError;
+use tonic::{Code, Status};
+
+use crate::ConnectorError;
+
+/// The first wait; each further one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The time between two warnings.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Tries requests again.
+#[derive(Debug)]
+pub(super) struct Retry {
+    system: String,
+    forever: bool,
+    warned: Mutex<Option<Instant>>,
+}
+
+/// Why a request failed for good.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// What was sent is at fault: another request may be taken.
+    Invalid(String),
+    /// What was asked for is not there.
+    NotFound(String),
+    /// What was to be made is there already.
+    Exists(String),
+    /// The server is away, and this was the only attempt.
+    Unavailable(String),
+    /// Anything else that waiting does not mend.
+    Refused(String),
+}
+
+impl Failure {
+    /// The failure as this crate's error.
+    pub fn into_error(self, system: &str) -> ConnectorError {
+        let system = system.to_string();
+        match self {
+            Self::Unavailable(message) => ConnectorError::Unavailable { system, message },
+            Self::Invalid(message) | Self::NotFound(message) | Self::Exists(message) | Self::Refused(message) => {
+                ConnectorError::Refused { system, message }
+            }
+        }
+    }
+}
+
+impl Retry {
+    /// Retries for `system`: with `forever` until the request is answered, otherwise not at all.
+    pub fn new(system: &str, forever: bool) -> Self {
+        Self {
+            system: system.to_string(),
+            forever,
+            warned: Mutex::new(None),
+        }
+    }
+
+    /// The answer to `request`, which is tried again, with growing waits, for as long as the server is away or
+    /// overloaded.
+    pub async fn run<T, F>(&self, operation: &'static str, request: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, QdrantError>>,
+    {
+        let mut attempt = 1_u32;
+        loop {
+            let started = Instant::now();
+            let result = request().await;
+            metrics::histogram!("sightstream_qdrant_request_seconds", "operation" => operation)
+                .record(started.elapsed().as_secs_f64());
+            let error = match result {
+                Ok(answer) => {
+                    if attempt > 1 {
+                        tracing::info!(
+                            system = self.system,
+                            operation,
+                            attempts = attempt,
+                            "Qdrant answers again"
+                        );
+                    }
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            let failure = classify(&error);
+            let Failure::Unavailable(message) = &failure else {
+                return Err(failure);
+            };
+            if !self.forever {
+                return Err(failure);
+            }
+            let wait = wait_before(attempt + 1, &error);
+            self.warn(operation, message, attempt, wait);
+            metrics::counter!("sightstream_qdrant_retries_total", "operation" => operation).increment(1);
+            tokio::time::sleep(wait).await;
+            attempt = attempt.saturating_add(1);
+        }
+    }
+
+    /// Logs at most one warning in [`WARN_EVERY`].
+    fn warn(&self, operation: &str, error: &str, attempt: u32, wait: Duration) {
+        let mut warned = self.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if warned.is_some_and(|last| last.elapsed() < WARN_EVERY) {
+            return;
+        }
+        *warned = Some(Instant::now());
+        tracing::warn!(
+            system = self.system,
+            operation,
+            error,
+            attempt,
+            wait_seconds = wait.as_secs_f64(),
+            "Qdrant does not answer; trying again until it does"
+        );
+    }
+}
+
+/// The wait before the attempt `attempt` (from 2 up): between half and all of the doubled wait, or what the server asks
+/// for.
+fn wait_before(attempt: u32, error: &QdrantError) -> Duration {
+    if let QdrantError::ResourceExhaustedError {
+        retry_after_seconds, ..
+    } = error
+    {
+        return Duration::from_secs(*retry_after_seconds).min(WARN_EVERY);
+    }
+    let doubled = FIRST_WAIT.saturating_mul(1 << (attempt - 2).min(16)).min(LONGEST_WAIT);
+    doubled.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+fn classify(error: &QdrantError) -> Failure {
+    match error {
+        QdrantError::ResponseError { status } | QdrantError::ResourceExhaustedError { status, .. } => {
+            classify_status(status)
+        }
+        QdrantError::Io(error) => Failure::Unavailable(error.to_string()),
+        other => Failure::Refused(other.to_string()),
+    }
+}
+
+/// Codes that say that this very request will never be taken are told from all others, which may pass: a connection
+/// that fails reaches us as `Internal` or `Unknown` too.
+fn classify_status(status: &Status) -> Failure {
+    let message = status.message().to_string();
+    match status.code() {
+        // A message that is too large is answered with `OutOfRange`; a smaller one may be taken.
+        Code::InvalidArgument | Code::OutOfRange => Failure::Invalid(message),
+        Code::NotFound => Failure::NotFound(message),
+        Code::AlreadyExists => Failure::Exists(message),
+        Code::Unauthenticated | Code::PermissionDenied => {
+            Failure::Refused(format!("access denied ({message}); is the api key right?"))
+        }
+        Code::Unimplemented => Failure::Refused(format!("{message} (is this the gRPC port of a Qdrant?)")),
+        code => Failure::Unavailable(if message.is_empty() { code.to_string() } else { message }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: Code) -> QdrantError {
+        QdrantError::ResponseError {
+            status: Status::new(code, "as said"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_tried_until_it_is_answered() {
+        let retry = Retry::new("Qdrant", true);
+        let attempts = std::cell::Cell::new(0);
+        let answer = retry
+            .run("test", || {
+                attempts.set(attempts.get() + 1);
+                let attempt = attempts.get();
+                async move {
+                    match attempt {
+                        1 => Err(error(Code::Unavailable)),
+                        2 => Err(error(Code::DeadlineExceeded)),
+                        3 => Err(error(Code::ResourceExhausted)),
+                        4 => Err(error(Code::Internal)),
+                        _ => Ok("answer"),
+                    }
+                }
+            })
+            .await;
+        assert!(matches!(answer, Ok("answer")), "{answer:?}");
+        assert_eq!(attempts.get(), 5);
+    }
+
+    #[tokio::test]
+    async fn what_will_not_pass_is_tried_once() {
+        let retry = Retry::new("Qdrant", true);
+        for code in [
+            Code::InvalidArgument,
+            Code::NotFound,
+            Code::Unauthenticated,
+            Code::PermissionDenied,
+        ] {
+            let attempts = std::cell::Cell::new(0);
+            let answer = retry
+                .run("test", || {
+                    attempts.set(attempts.get() + 1);
+                    async move { Err::<(), _>(error(code)) }
+                })
+                .await;
+            assert!(answer.is_err());
+            assert_eq!(attempts.get(), 1, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_to_a_limit() {
+        let wait = |attempt| wait_before(attempt, &error(Code::Unavailable));
+        assert!(wait(2) <= FIRST_WAIT && wait(2) >= FIRST_WAIT / 2);
+        assert!(wait(5) >= FIRST_WAIT * 4 && wait(5) <= FIRST_WAIT * 8);
+        assert!(wait(u32::MAX) <= LONGEST_WAIT && wait(u32::MAX) >= LONGEST_WAIT / 2);
+    }
+}

@@ -1,0 +1,179 @@
+//! The sink: record batches in, points out.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use super::backend::Backend;
+use super::collection::{Description, Wanted, name_problem};
+use super::config::SinkConfig;
+use super::points::{Point, PointReader, Vectors};
+use crate::{ConnectorError, Rejection, Sink, VectorSpace};
+
+/// Writes rows to one Qdrant.
+pub(crate) struct QdrantSink {
+    backend: Arc<dyn Backend>,
+    config: SinkConfig,
+    reader: PointReader,
+    space: Option<VectorSpace>,
+    /// The collections written to so far, by the name the table or the row gives. The lock is held while a batch is
+    /// written, so that batches go one after the other.
+    collections: Mutex<HashMap<String, Description>>,
+}
+
+/// A row's point, on its way.
+struct Pending {
+    row: usize,
+    point: Point,
+}
+
+impl QdrantSink {
+    /// A sink into `backend`. The collection that the options name is looked up and checked, and made if the vectors'
+    /// space is known.
+    ///
+    /// # Errors
+    /// [`ConnectorError::Refused`] if the collection has another dimension, distance or model.
+    pub async fn open(
+        backend: Arc<dyn Backend>,
+        config: SinkConfig,
+        reader: PointReader,
+        space: Option<VectorSpace>,
+    ) -> Result<Self, ConnectorError> {
+        let sink = Self {
+            backend,
+            config,
+            reader,
+            space,
+            collections: Mutex::new(HashMap::new()),
+        };
+        if let Some(alias) = &sink.config.collection
+            && let Some(found) = sink.wanted().find_or_create(sink.backend.as_ref(), alias, None).await?
+        {
+            tracing::info!(
+                system = sink.backend.system(),
+                table = sink.config.table,
+                alias,
+                collection = found.name,
+                points = found.points,
+                "writing to the collection"
+            );
+            sink.collections.lock().await.insert(alias.clone(), found);
+        }
+        Ok(sink)
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            space: self.space.as_ref(),
+            distance: self.config.distance,
+        }
+    }
+
+    /// The rows of `batch` by the collection they go to, in order.
+    fn read(&self, batch: &RecordBatch, rejections: &mut Vec<Rejection>) -> Vec<(String, Vec<Pending>)> {
+        let mut groups: Vec<(String, Vec<Pending>)> = Vec::new();
+        for row in 0..batch.num_rows() {
+            let pending = self.reader.read(batch, row).and_then(|read| {
+                let name = match (&self.config.collection, read.collection) {
+                    (Some(configured), _) => configured.clone(),
+                    (None, Some(named)) => match name_problem(&named) {
+                        Some(problem) => return Err(problem),
+                        None => named,
+                    },
+                    (None, None) => return Err("the collection_name is NULL".to_string()),
+                };
+                Ok((name, Pending { row, point: read.point }))
+            });
+            match pending {
+                Err(reason) => rejections.push(Rejection { row, reason }),
+                Ok((name, pending)) => match groups.iter_mut().find(|(group, _)| *group == name) {
+                    Some((_, group)) => group.push(pending),
+                    None => groups.push((name, vec![pending])),
+                },
+            }
+        }
+        groups
+    }
+
+    async fn collection(
+        &self,
+        collections: &mut HashMap<String, Description>,
+        alias: &str,
+        example: &Vectors,
+    ) -> Result<Description, ConnectorError> {
+        if let Some(known) = collections.get(alias) {
+            return Ok(known.clone());
+        }
+        let found = self
+            .wanted()
+            .find_or_create(self.backend.as_ref(), alias, Some(example))
+            .await?;
+        let found = found.ok_or_else(|| ConnectorError::Internal(format!("no layout for the collection '{alias}'")))?;
+        collections.insert(alias.to_string(), found.clone());
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl Sink for QdrantSink {
+    async fn write(&self, batch: &RecordBatch) -> Result<Vec<Rejection>, ConnectorError> {
+        let mut collections = self.collections.lock().await;
+        let mut rejections = Vec::new();
+        for (alias, pending) in self.read(batch, &mut rejections) {
+            let Some(first) = pending.first() else { continue };
+            let collection = self.collection(&mut collections, &alias, &first.point.vectors).await?;
+            let mut fitting = Vec::with_capacity(pending.len());
+            for pending in pending {
+                match collection.layout.misfit(&pending.point.vectors) {
+                    None => fitting.push(pending),
+                    Some(reason) => rejections.push(Rejection {
+                        row: pending.row,
+                        reason,
+                    }),
+                }
+            }
+            let (rows, points): (Vec<usize>, Vec<Point>) = last_of_each_id(fitting)
+                .into_iter()
+                .map(|pending| (pending.row, pending.point))
+                .unzip();
+            if points.is_empty() {
+                continue;
+            }
+            let refused = self.backend.upsert(&collection.name, points).await?;
+            metrics::counter!("sightstream_qdrant_points_upserted_total")
+                .increment((rows.len() - refused.len()) as u64);
+            rejections.extend(refused.into_iter().map(|(index, reason)| Rejection {
+                row: rows[index],
+                reason,
+            }));
+        }
+        if !rejections.is_empty() {
+            metrics::counter!("sightstream_qdrant_rows_rejected_total").increment(rejections.len() as u64);
+            rejections.sort_by_key(|rejection| rejection.row);
+        }
+        Ok(rejections)
+    }
+
+    async fn flush(&self) -> Result<(), ConnectorError> {
+        self.backend.flush().await
+    }
+
+    async fn close(&self) -> Result<(), ConnectorError> {
+        self.backend.close().await
+    }
+}
+
+/// Of the points of one id only the last, in the order of the rows.
+fn last_of_each_id(pending: Vec<Pending>) -> Vec<Pending> {
+    let mut seen = HashSet::with_capacity(pending.len());
+    let mut kept: Vec<Pending> = pending
+        .into_iter()
+        .rev()
+        .filter(|pending| seen.insert(pending.point.id))
+        .collect();
+    kept.reverse();
+    kept
+}

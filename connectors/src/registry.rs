@@ -1,0 +1,130 @@
+//! The connectors by name: from a `CREATE TABLE … WITH (connector = '…')` to a source or a sink.
+
+use std::sync::Arc;
+
+use crate::{ConnectorError, EpochLimits, Sink, Source, TableDefinition, VectorSpace};
+use crate::{files, kafka, qdrant, stdout};
+
+/// The connectors, as written in the option `connector`.
+pub const CONNECTORS: [&str; 5] = ["kafka", "qdrant", "single_file", "filesystem", "stdout"];
+
+/// What a statement does with a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Reads from it.
+    Source,
+    /// Writes to it.
+    Sink,
+}
+
+/// What a source needs to know beyond its table's options.
+#[derive(Debug, Clone)]
+pub struct SourceContext {
+    /// How large an epoch may grow.
+    pub limits: EpochLimits,
+    /// Whether the source ends when everything that was in it at the start is handed over and committed. Files end
+    /// either way.
+    pub until_caught_up: bool,
+    /// A name for this process, shown by the broker among the members of a consumer group.
+    pub member: String,
+}
+
+/// What a sink needs to know beyond its table's options.
+#[derive(Debug, Clone, Default)]
+pub struct SinkContext {
+    /// The space of the vectors that will be written, where the job computes any.
+    pub vectors: Option<VectorSpace>,
+}
+
+/// Checks the options of `table` without connecting to anything or touching a file.
+///
+/// # Errors
+/// [`ConnectorError::Option`], which names the option and what to write instead.
+pub fn validate(table: &TableDefinition, role: Role) -> Result<(), ConnectorError> {
+    match (table.connector().as_str(), role) {
+        ("kafka", Role::Source) => kafka::validate_source(table),
+        ("kafka", Role::Sink) => kafka::validate_sink(table),
+        ("single_file" | "filesystem", Role::Source) => files::validate_source(table),
+        ("single_file" | "filesystem", Role::Sink) => files::validate_sink(table),
+        ("stdout", Role::Sink) => stdout::validate(table),
+        ("qdrant", Role::Sink) => qdrant::validate(table),
+        _ => Err(unsupported(table, role)),
+    }
+}
+
+/// Opens `table` to read from it.
+///
+/// # Errors
+/// [`ConnectorError::Option`] for options that cannot be used, [`ConnectorError::Refused`] where the system behind has
+/// no such topic or denies access. A system that is away is waited for.
+pub async fn open_source(table: &TableDefinition, context: &SourceContext) -> Result<Arc<dyn Source>, ConnectorError> {
+    match table.connector().as_str() {
+        "kafka" => kafka::open_source(table, context).await,
+        "single_file" | "filesystem" => files::open_source(table, context),
+        _ => Err(unsupported(table, Role::Source)),
+    }
+}
+
+/// Opens `table` to write to it.
+///
+/// # Errors
+/// As [`open_source`].
+pub async fn open_sink(table: &TableDefinition, context: &SinkContext) -> Result<Arc<dyn Sink>, ConnectorError> {
+    match table.connector().as_str() {
+        "kafka" => kafka::open_sink(table).await,
+        "single_file" | "filesystem" => files::open_sink(table),
+        "stdout" => stdout::open_sink(table),
+        "qdrant" => qdrant::open_sink(table, context).await,
+        _ => Err(unsupported(table, Role::Sink)),
+    }
+}
+
+fn unsupported(table: &TableDefinition, role: Role) -> ConnectorError {
+    let options = table.options();
+    match (table.connector().as_str(), role) {
+        ("", _) => options.error(format!(
+            "the option 'connector' is missing; the connectors are {}",
+            list()
+        )),
+        ("qdrant" | "stdout", Role::Source) => options.error(format!(
+            "'{}' can be written to and not read from; sources are kafka, single_file and filesystem",
+            table.connector()
+        )),
+        (other, _) => options.error(format!("unknown connector '{other}'; the connectors are {}", list())),
+    }
+}
+
+fn list() -> String {
+    CONNECTORS.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Schema;
+
+    fn table(connector: &str) -> TableDefinition {
+        TableDefinition {
+            name: "media".into(),
+            schema: Arc::new(Schema::empty()),
+            metadata_columns: Vec::new(),
+            options: [("connector".to_string(), connector.to_string())].into(),
+        }
+    }
+
+    #[test]
+    fn an_unknown_connector_is_answered_with_the_known_ones() {
+        let error = validate(&table("kinesis"), Role::Source)
+            .expect_err("there is no such connector")
+            .to_string();
+        assert!(error.contains("'kinesis'") && error.contains("single_file"), "{error}");
+    }
+
+    #[test]
+    fn a_sink_only_connector_cannot_be_read() {
+        let error = validate(&table("stdout"), Role::Source)
+            .expect_err("stdout is no source")
+            .to_string();
+        assert!(error.contains("not read from"), "{error}");
+    }
+}

@@ -1,0 +1,45 @@
+//! Where rows go.
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+
+use crate::ConnectorError;
+
+/// A sink of rows. The engine calls [`Sink::write`] for the batches of an epoch, then [`Sink::flush`], then commits the
+/// source. One writer at a time.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Writes the rows of `batch`, whose columns are the sink table's declared ones, in order. Rows that the sink can
+    /// never take come back as rejections; the others are written. What may pass (the server is away) is retried
+    /// inside, with backoff and a log line, for as long as it takes; an error means that going on is useless.
+    ///
+    /// Writing a row again must leave the same result as writing it once, where the system behind allows it.
+    async fn write(&self, batch: &RecordBatch) -> Result<Vec<Rejection>, ConnectorError>;
+
+    /// Returns when everything written so far is durable.
+    async fn flush(&self) -> Result<(), ConnectorError>;
+
+    /// Flushes and lets go.
+    async fn close(&self) -> Result<(), ConnectorError>;
+}
+
+/// A row that a sink refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The row's index in the batch that was written.
+    pub row: usize,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// The space that the vectors written to a sink live in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VectorSpace {
+    /// Numbers in a vector.
+    pub dimension: usize,
+    /// The model's name, for people.
+    pub model: String,
+    /// A short hexadecimal digest of what decides the vectors (weights, tokenizer, processor): vectors of different
+    /// fingerprints cannot be compared.
+    pub fingerprint: String,
+}
