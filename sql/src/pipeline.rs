@@ -1,0 +1,296 @@
+//! From one source, through its queries, to their sinks: epoch by epoch.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::DataFusionError;
+use sightstream_connectors::{ConnectorError, Epoch, Position, Sink, Source, SourceRecord};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::Progress;
+use crate::bounded::Whole;
+use crate::compute::{Computed, Computer};
+use crate::dead_letters::{EpochFailures, Failures};
+use crate::epoch_table::numbered_schema;
+use crate::error::sentence;
+use crate::failpoints::die_at;
+use crate::planner::Query;
+
+/// A sink with one writer at a time.
+pub(crate) struct SharedSink {
+    pub name: String,
+    /// The declared columns.
+    pub schema: SchemaRef,
+    pub sink: Mutex<Arc<dyn Sink>>,
+}
+
+/// A query and where its rows go.
+#[derive(Clone)]
+pub(crate) struct Statement {
+    pub query: Arc<Query>,
+    pub sink: Arc<SharedSink>,
+}
+
+/// All statements that one source drives.
+pub(crate) struct Pipeline {
+    pub table: String,
+    pub statements: Vec<Statement>,
+    pub computer: Arc<Computer>,
+    pub failures: Failures,
+    pub progress: Arc<Progress>,
+}
+
+/// Why a pipeline stopped: the line of the statement at fault, if it is one, and what happened.
+pub(crate) struct PipelineError {
+    pub line: Option<u64>,
+    pub message: String,
+}
+
+impl From<ConnectorError> for PipelineError {
+    fn from(error: ConnectorError) -> Self {
+        Self {
+            line: None,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl PipelineError {
+    fn computing(query: &Query, error: &DataFusionError) -> Self {
+        Self {
+            line: Some(query.line),
+            message: sentence(error),
+        }
+    }
+}
+
+/// An epoch on its way from the computation to the sinks.
+struct InFlight {
+    records: Vec<SourceRecord>,
+    failures: EpochFailures,
+    position: Position,
+    computed: Vec<Computed>,
+    total: usize,
+    started: Instant,
+}
+
+impl Pipeline {
+    /// Moves the rows of `source` until it ends. Up to `in_flight` epochs are computed at once; they are written and
+    /// committed in the order in which they were read.
+    pub async fn run(self, source: Arc<dyn Source>, in_flight: usize) -> Result<(), PipelineError> {
+        let pipeline = Arc::new(self);
+        let (sender, mut receiver) = mpsc::channel(in_flight.max(1));
+        let reader = AbortOnDrop(tokio::spawn(Arc::clone(&pipeline).read(Arc::clone(&source), sender)));
+        while let Some(epoch) = receiver.recv().await {
+            let epoch: AbortOnDrop<Result<InFlight, PipelineError>> = epoch;
+            let epoch = epoch.join().await??;
+            let Some(_admission) = source.admit(&epoch.position).await else {
+                tracing::info!(
+                    table = pipeline.table,
+                    "epoch dropped: its partitions went to another consumer"
+                );
+                metrics::counter!("sightstream_epochs_dropped_total", "table" => pipeline.table.clone()).increment(1);
+                continue;
+            };
+            let position = epoch.position.clone();
+            pipeline.write(epoch).await?;
+            die_at("after-flush");
+            source.commit(&position).await?;
+            die_at("after-commit");
+        }
+        reader.join().await??;
+        source.close().await?;
+        Ok(())
+    }
+
+    /// Asks the source for epochs and starts to compute each. The channel's capacity bounds how many are in flight.
+    async fn read(
+        self: Arc<Self>,
+        source: Arc<dyn Source>,
+        sender: mpsc::Sender<AbortOnDrop<Result<InFlight, PipelineError>>>,
+    ) -> Result<(), PipelineError> {
+        loop {
+            // A place is taken before the epoch is read, so that no record waits in memory for one.
+            let Ok(place) = sender.reserve().await else {
+                return Ok(());
+            };
+            let Some(epoch) = source.next_epoch().await? else {
+                return Ok(());
+            };
+            place.send(AbortOnDrop(tokio::spawn(Arc::clone(&self).compute(epoch))));
+        }
+    }
+
+    async fn compute(self: Arc<Self>, epoch: Epoch) -> Result<InFlight, PipelineError> {
+        let started = Instant::now();
+        let mut failures = EpochFailures::default();
+        let total = epoch.records.len() + epoch.rejected.len();
+        failures.add_rejected(&self.table, epoch.rejected);
+        let batch = numbered(&epoch.batch, 0)?;
+        let mut computed = Vec::with_capacity(self.statements.len());
+        for statement in &self.statements {
+            let input = HashMap::from([(self.table.clone(), batch.clone())]);
+            let result = self.computer.compute(&statement.query, input).await;
+            computed.push(result.map_err(|error| PipelineError::computing(&statement.query, &error))?);
+        }
+        metrics::histogram!("sightstream_epoch_compute_seconds", "table" => self.table.clone())
+            .record(started.elapsed());
+        Ok(InFlight {
+            records: epoch.records,
+            failures,
+            position: epoch.position,
+            computed,
+            total,
+            started,
+        })
+    }
+
+    /// Runs the pipeline's statements once, on all rows of their tables.
+    pub async fn run_whole(self, tables: Vec<(String, Whole)>) -> Result<(), PipelineError> {
+        let started = Instant::now();
+        let mut failures = EpochFailures::default();
+        let mut records = Vec::new();
+        let mut input = HashMap::new();
+        let mut total = 0;
+        for (table, whole) in tables {
+            total += whole.records.len() + whole.rejected.len();
+            failures.add_rejected(&table, whole.rejected);
+            input.insert(table, numbered(&whole.rows, records.len() as u64)?);
+            records.extend(whole.records);
+        }
+        let mut computed = Vec::with_capacity(self.statements.len());
+        for statement in &self.statements {
+            let result = self.computer.compute(&statement.query, input.clone()).await;
+            computed.push(result.map_err(|error| PipelineError::computing(&statement.query, &error))?);
+        }
+        let position = Position::default();
+        self.write(InFlight {
+            records,
+            failures,
+            position,
+            computed,
+            total,
+            started,
+        })
+        .await
+    }
+
+    /// Returns when the epoch's rows are durable, in the sinks or in the dead letters.
+    async fn write(&self, mut epoch: InFlight) -> Result<(), PipelineError> {
+        let mut written = Vec::with_capacity(self.statements.len());
+        for (statement, computed) in self.statements.iter().zip(epoch.computed) {
+            for failure in computed.failures {
+                epoch
+                    .failures
+                    .add_computed(&statement.sink.name, &epoch.records, failure);
+            }
+            let number = |row: usize| computed.numbers.as_ref().map(|numbers| numbers.value(row));
+            let (rows, kept) = self.take_out_nulls(&statement.sink, &computed.rows, |row, reason| {
+                epoch
+                    .failures
+                    .add_refused(&statement.sink.name, &epoch.records, number(row), reason);
+            })?;
+            let mut count = rows.num_rows();
+            if count > 0 {
+                let rejections = statement.sink.sink.lock().await.write(&rows).await?;
+                count -= rejections.len();
+                for rejection in rejections {
+                    let row = kept
+                        .as_ref()
+                        .map_or(rejection.row, |kept| kept.value(rejection.row) as usize);
+                    epoch
+                        .failures
+                        .add_refused(&statement.sink.name, &epoch.records, number(row), rejection.reason);
+                }
+            }
+            written.push(count);
+        }
+        die_at("after-write");
+        for statement in &self.statements {
+            statement.sink.sink.lock().await.flush().await?;
+        }
+        self.failures.write(epoch.failures).await?;
+        for (statement, count) in self.statements.iter().zip(written) {
+            self.progress.add_written(&statement.sink.name, count);
+        }
+        self.progress.add_read(&self.table, epoch.total);
+        metrics::histogram!("sightstream_epoch_seconds", "table" => self.table.clone()).record(epoch.started.elapsed());
+        Ok(())
+    }
+
+    /// The rows of `batch` that have a value in every `NOT NULL` column of `sink`, with their places in `batch` if any row
+    /// is left out; `refuse` gets those.
+    fn take_out_nulls(
+        &self,
+        sink: &SharedSink,
+        batch: &RecordBatch,
+        mut refuse: impl FnMut(usize, String),
+    ) -> Result<(RecordBatch, Option<UInt32Array>), PipelineError> {
+        let mut refused = vec![false; batch.num_rows()];
+        for (field, column) in sink.schema.fields().iter().zip(batch.columns()) {
+            if field.is_nullable() || column.null_count() == 0 {
+                continue;
+            }
+            for row in (0..batch.num_rows()).filter(|&row| column.is_null(row)) {
+                refused[row] = true;
+                refuse(
+                    row,
+                    format!(
+                        "the column {} of {} is NOT NULL, but the row has NULL there",
+                        field.name(),
+                        sink.name
+                    ),
+                );
+            }
+        }
+        if !refused.contains(&true) {
+            return Ok((batch.clone(), None));
+        }
+        let kept: UInt32Array = refused
+            .iter()
+            .enumerate()
+            .filter(|(_, refused)| !**refused)
+            .map(|(row, _)| row as u32)
+            .collect();
+        let rows = take_record_batch(batch, &kept).map_err(|error| internal(&error))?;
+        Ok((rows, Some(kept)))
+    }
+}
+
+/// `batch` with a last column that numbers its rows from `first`.
+fn numbered(batch: &RecordBatch, first: u64) -> Result<RecordBatch, PipelineError> {
+    let numbers = UInt64Array::from_iter_values(first..first + batch.num_rows() as u64);
+    let mut columns = batch.columns().to_vec();
+    columns.push(Arc::new(numbers));
+    RecordBatch::try_new(numbered_schema(&batch.schema()), columns).map_err(|error| internal(&error))
+}
+
+fn internal(error: &arrow::error::ArrowError) -> PipelineError {
+    PipelineError {
+        line: None,
+        message: format!("internal error: {error}"),
+    }
+}
+
+/// A task that ends when nobody waits for it any more.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> AbortOnDrop<T> {
+    async fn join(mut self) -> Result<T, PipelineError> {
+        (&mut self.0).await.map_err(|error| PipelineError {
+            line: None,
+            message: format!("internal error: a task ended early: {error}"),
+        })
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
