@@ -1,0 +1,139 @@
+//! The encoder's options: one group, shared by every command that encodes.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use sightstream_model::checkpoint::CheckpointFiles;
+use sightstream_model::encoder::{DeviceChoice, DtypeChoice, Encoder, EncoderOptions};
+use sightstream_model::fetch::{FetchOptions, Fetcher};
+use sightstream_model::service::{EmbeddingService, ServiceOptions};
+
+use super::{Settings, values};
+use crate::error::UsageError;
+use crate::progress;
+
+/// Which model, where it runs, and how much it does at once. What is left out here may be `SET` in a SQL file.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Encoder")]
+pub struct EncoderArgs {
+    /// A Qwen2-VL checkpoint: a folder, or a Hugging Face id such as Qwen/Qwen2-VL-2B-Instruct[@revision] [default: the
+    /// built-in demo checkpoint]
+    #[arg(long, env = "SIGHTSTREAM_MODEL", value_name = "DIR|ID")]
+    pub model: Option<String>,
+
+    /// auto, cpu, cuda or cuda:N [default: auto: the first GPU where there is one]
+    #[arg(long, env = "SIGHTSTREAM_DEVICE", value_parser = values::device)]
+    pub device: Option<DeviceChoice>,
+
+    /// f32, f16 or bf16 [default: f32 on the CPU, bf16 on a GPU]
+    #[arg(long, env = "SIGHTSTREAM_DTYPE", value_parser = values::dtype)]
+    pub dtype: Option<DtypeChoice>,
+
+    /// An image with fewer pixels is enlarged [default: the checkpoint's]
+    #[arg(long, env = "SIGHTSTREAM_MIN_PIXELS", value_name = "PIXELS", value_parser = values::pixels)]
+    pub min_pixels: Option<u32>,
+
+    /// An image with more pixels is made smaller [default: the checkpoint's]
+    #[arg(long, env = "SIGHTSTREAM_MAX_PIXELS", value_name = "PIXELS", value_parser = values::pixels)]
+    pub max_pixels: Option<u32>,
+
+    /// Tokens in one batch; an image has one for every 28 x 28 pixels [default: 16384]
+    #[arg(long, env = "SIGHTSTREAM_MAX_BATCH_TOKENS", value_name = "TOKENS", value_parser = values::count)]
+    pub max_batch_tokens: Option<usize>,
+
+    /// Inputs in one batch [default: 256]
+    #[arg(long, env = "SIGHTSTREAM_MAX_BATCH_INPUTS", value_name = "INPUTS", value_parser = values::count)]
+    pub max_batch_inputs: Option<usize>,
+
+    /// How long the first input of a batch waits for others: 10ms, 1s [default: 10ms]
+    #[arg(long, env = "SIGHTSTREAM_MAX_BATCH_WAIT", value_name = "DURATION", value_parser = values::duration)]
+    pub max_batch_wait: Option<Duration>,
+
+    /// References fetched at the same time [default: 64]
+    #[arg(long, env = "SIGHTSTREAM_FETCH_CONCURRENCY", value_name = "COUNT", value_parser = values::count)]
+    pub fetch_concurrency: Option<usize>,
+
+    /// How long one reference may take to fetch, retries included: 30s, 2m [default: 2m]
+    #[arg(long, env = "SIGHTSTREAM_FETCH_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
+    pub fetch_timeout: Option<Duration>,
+
+    /// The largest medium: 64MiB [default: 64MiB]
+    #[arg(long, env = "SIGHTSTREAM_MAX_MEDIA_BYTES", value_name = "BYTES", value_parser = values::bytes)]
+    pub max_media_bytes: Option<usize>,
+
+    /// Threads that decode and preprocess [default: one for each core]
+    #[arg(long, env = "SIGHTSTREAM_PREPROCESS_THREADS", value_name = "COUNT", value_parser = values::count)]
+    pub preprocess_threads: Option<usize>,
+}
+
+impl EncoderArgs {
+    /// Fills what neither a flag nor an environment variable says from the settings of a SQL file.
+    pub fn fill(&mut self, settings: &mut Settings) -> Result<(), UsageError> {
+        settings.fill("model", &mut self.model, |text| Ok(text.to_string()))?;
+        settings.fill("device", &mut self.device, values::device)?;
+        settings.fill("dtype", &mut self.dtype, values::dtype)?;
+        settings.fill("min_pixels", &mut self.min_pixels, values::pixels)?;
+        settings.fill("max_pixels", &mut self.max_pixels, values::pixels)?;
+        settings.fill("max_batch_tokens", &mut self.max_batch_tokens, values::count)?;
+        settings.fill("max_batch_inputs", &mut self.max_batch_inputs, values::count)?;
+        settings.fill("max_batch_wait", &mut self.max_batch_wait, values::duration)?;
+        settings.fill("fetch_concurrency", &mut self.fetch_concurrency, values::count)?;
+        settings.fill("fetch_timeout", &mut self.fetch_timeout, values::duration)?;
+        settings.fill("max_media_bytes", &mut self.max_media_bytes, values::bytes)?;
+        settings.fill("preprocess_threads", &mut self.preprocess_threads, values::count)
+    }
+
+    /// Loads the model and starts the embedding service around it.
+    ///
+    /// The model loads on a thread of its own, so that signals are still answered meanwhile.
+    pub async fn start(&self) -> anyhow::Result<EmbeddingService> {
+        let args = self.clone();
+        let waiting = progress::spinner(format!(
+            "loading {}",
+            args.model.as_deref().unwrap_or("the demo checkpoint")
+        ));
+        let started = tokio::task::spawn_blocking(move || -> anyhow::Result<EmbeddingService> {
+            let fetcher = Fetcher::new(args.fetch_options())?;
+            let files = CheckpointFiles::locate_with_progress(args.model.as_deref(), progress::download())?;
+            let encoder = Encoder::load_files(&files, &args.encoder_options())?;
+            Ok(EmbeddingService::start(encoder, fetcher, args.service_options())?)
+        })
+        .await
+        .context("loading the model ended early")?;
+        waiting.finish_and_clear();
+        started.context("the model cannot be used")
+    }
+
+    fn encoder_options(&self) -> EncoderOptions {
+        let defaults = EncoderOptions::default();
+        EncoderOptions {
+            model: self.model.clone(),
+            device: self.device.unwrap_or(defaults.device),
+            dtype: self.dtype,
+            min_pixels: self.min_pixels,
+            max_pixels: self.max_pixels,
+        }
+    }
+
+    fn fetch_options(&self) -> FetchOptions {
+        let defaults = FetchOptions::default();
+        FetchOptions {
+            max_bytes: self.max_media_bytes.unwrap_or(defaults.max_bytes),
+            total_timeout: self.fetch_timeout.unwrap_or(defaults.total_timeout),
+            ..defaults
+        }
+    }
+
+    fn service_options(&self) -> ServiceOptions {
+        let defaults = ServiceOptions::default();
+        ServiceOptions {
+            max_batch_tokens: self.max_batch_tokens.unwrap_or(defaults.max_batch_tokens),
+            max_batch_inputs: self.max_batch_inputs.unwrap_or(defaults.max_batch_inputs),
+            max_wait: self.max_batch_wait.unwrap_or(defaults.max_wait),
+            fetch_concurrency: self.fetch_concurrency.unwrap_or(defaults.fetch_concurrency),
+            preprocess_threads: self.preprocess_threads.unwrap_or(defaults.preprocess_threads),
+            ..defaults
+        }
+    }
+}

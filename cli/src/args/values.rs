@@ -1,0 +1,113 @@
+//! How values are written on the command line and in `SET`: durations, sizes, devices.
+
+use std::time::Duration;
+
+use sightstream_model::encoder::{DeviceChoice, DtypeChoice};
+use sightstream_model::error::ModelError;
+
+/// `250ms`, `30s`, `2m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let number_end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let seconds_in_unit = match &text[number_end..] {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        _ => return Err("write a number and its unit: 250ms, 30s or 2m".to_string()),
+    };
+    text[..number_end]
+        .parse::<f64>()
+        .ok()
+        .and_then(|number| Duration::try_from_secs_f64(number * seconds_in_unit).ok())
+        .ok_or_else(|| format!("'{}' is no number; write 250ms, 30s or 2m", &text[..number_end]))
+}
+
+/// Bytes: `1048576`, `512KiB`, `64MiB`, `2GiB`.
+pub fn bytes(text: &str) -> Result<usize, String> {
+    let number_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let shift = match &text[number_end..] {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        unit => return Err(format!("unknown unit '{unit}'; write B, KiB, MiB or GiB, as in 64MiB")),
+    };
+    text[..number_end]
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| "write a whole number of bytes, as in 64MiB".to_string())
+}
+
+/// A whole number above zero.
+pub fn count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) | Err(_) => Err("write a whole number above 0".to_string()),
+        Ok(number) => Ok(number),
+    }
+}
+
+/// Pixels: a whole number above zero that the processor can hold.
+pub fn pixels(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(0) | Err(_) => Err(format!("write a number of pixels from 1 to {}", u32::MAX)),
+        Ok(number) => Ok(number),
+    }
+}
+
+/// `auto`, `cpu`, `cuda`, `cuda:1`.
+pub fn device(text: &str) -> Result<DeviceChoice, String> {
+    text.parse().map_err(message)
+}
+
+/// `f32`, `f16`, `bf16`.
+pub fn dtype(text: &str) -> Result<DtypeChoice, String> {
+    text.parse().map_err(message)
+}
+
+/// What is wrong with a value, without the option's name, which whoever reads it says already.
+fn message(error: ModelError) -> String {
+    match error {
+        ModelError::Option { message, .. } => message,
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_carry_their_unit() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["30", "s", "", "-1s", "1h", "1.2.3s"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_may_carry_a_unit() {
+        assert_eq!(bytes("100"), Ok(100));
+        assert_eq!(bytes("64MiB"), Ok(64 << 20));
+        for wrong in [
+            "",
+            "MiB",
+            "64MB",
+            "1.5GiB",
+            "99999999999999999999",
+            "99999999999999999GiB",
+        ] {
+            assert!(bytes(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_none_is_answered_with_those_there_are() {
+        assert_eq!(device("cuda:3"), Ok(DeviceChoice::Cuda(3)));
+        assert!(device("gpu").is_err_and(|error| error.contains("auto, cpu, cuda")));
+        assert!(dtype("int8").is_err_and(|error| error.contains("f32, f16")));
+    }
+}

@@ -1,0 +1,64 @@
+//! How a command ends: what it prints and its exit code.
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+/// What `--help` says about exit codes.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    done, also after SIGTERM or SIGINT let `run` finish what was in flight
+  1    it failed, or (embed) at least one input gave an error
+  2    the command line or the SQL file cannot be used; nothing was started
+  130  a second SIGTERM or SIGINT ended `run` at once";
+
+/// How a command that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything was done.
+    Done,
+    /// The command went through all its inputs, and some gave an error, which was printed where the result would be.
+    SomeFailed,
+}
+
+/// Something in what the user wrote cannot be used; nothing was started.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Prints the error, if there is one, and gives the exit code.
+pub fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::SomeFailed) => ExitCode::from(1),
+        // The reader of our output went away (`sightstream embed … | head`): there is nobody to tell.
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(1),
+        Err(error) => {
+            crate::logging::print_error(&format!("{error:#}"));
+            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_usage_error_keeps_its_kind_under_added_context() {
+        let error = anyhow::Error::from(UsageError("no such flag".into())).context("index.sql");
+        assert!(error.is::<UsageError>());
+        assert_eq!(format!("{error:#}"), "index.sql: no such flag");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_told_from_other_failures() {
+        assert!(is_broken_pipe(&std::io::Error::from(ErrorKind::BrokenPipe).into()));
+        assert!(!is_broken_pipe(&std::io::Error::from(ErrorKind::NotFound).into()));
+    }
+}

@@ -1,0 +1,79 @@
+//! Logs, on standard error. What librdkafka says comes here too, through the `log` bridge of tracing-subscriber.
+
+use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::args::{LogArgs, LogFormat};
+use crate::error::UsageError;
+use crate::progress;
+
+/// Set once by [`init`]; decides how the last words of a command look.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Libraries that tell more than a user wants to know at the same level as ours. qdrant-edge warns at every start of
+/// settings that only Qdrant's server makes.
+const QUIETER: &str = "librdkafka=warn,rdkafka=warn,h2=warn,hyper=warn,hyper_util=warn,tower=warn,tonic=warn,\
+                       datafusion=warn,datafusion_optimizer=warn,sqlparser=warn,qdrant_edge=error";
+
+/// Starts logging. The level is `--log-level`, else `RUST_LOG`, else `default_level`.
+pub fn init(args: &LogArgs, default_level: &str) -> anyhow::Result<()> {
+    let _ = FORMAT.set(args.log_format);
+    let (filter, origin) = match (&args.log_level, std::env::var("RUST_LOG")) {
+        (Some(level), _) => (level.clone(), "--log-level"),
+        (None, Ok(filter)) if !filter.is_empty() => (filter, "RUST_LOG"),
+        _ => (default_level.to_string(), "the default level"),
+    };
+    // What the user's filter says of one of the libraries below comes later, and so wins.
+    let directives = format!("{QUIETER},{filter}");
+    let env_filter = EnvFilter::try_new(&directives).map_err(|error| {
+        UsageError(format!(
+            "{origin} cannot be '{filter}': {error}; write error, warn, info, debug or trace, or a filter such as \
+             sightstream_model=debug,info"
+        ))
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(env_filter)
+        .with_writer(BesideProgress);
+    let started = match args.log_format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+}
+
+/// Prints the error that ends a command.
+pub fn print_error(sentence: &str) {
+    match FORMAT.get() {
+        Some(LogFormat::Json) => tracing::error!("{sentence}"),
+        _ => progress::beside_bars(|| eprintln!("error: {sentence}")),
+    }
+}
+
+/// Whether logs are JSON, so that nothing else should be on standard error.
+pub fn is_json() -> bool {
+    FORMAT.get() == Some(&LogFormat::Json)
+}
+
+/// Writes whole log lines to standard error, with the progress bars out of the way meanwhile.
+struct BesideProgress;
+
+impl<'a> MakeWriter<'a> for BesideProgress {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Self
+    }
+}
+
+impl Write for BesideProgress {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        progress::beside_bars(|| std::io::stderr().write_all(line)).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
