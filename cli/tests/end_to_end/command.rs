@@ -31,7 +31,7 @@ pub struct Pipeline<'a> {
 }
 
 impl Pipeline<'_> {
-    /// Writes the script into `folder`.
+    /// Writes the script into `folder`. The group notices within seconds that a member was killed.
     pub fn script(&self, folder: &Path) -> PathBuf {
         let Self {
             servers,
@@ -42,7 +42,8 @@ impl Pipeline<'_> {
         let sql = format!(
             "CREATE TABLE media (id TEXT, url TEXT, kind TEXT, n BIGINT)
                WITH (connector = 'kafka', bootstrap_servers = '{servers}', topic = '{topic}', type = 'source',
-                     format = 'json', 'source.offset' = 'earliest', 'source.group_id' = '{group}');
+                     format = 'json', 'source.offset' = 'earliest', 'source.group_id' = '{group}',
+                     client_configs = 'session.timeout.ms=3000,heartbeat.interval.ms=500');
              CREATE TABLE vectors (id TEXT, url TEXT, kind TEXT, n BIGINT, vector FLOAT[])
                WITH (connector = 'qdrant', url = '{qdrant}', collection = 'media');
              INSERT INTO vectors SELECT id, url, kind, n, embed(url) FROM media;"
