@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use sightstream_sql::SqlError;
+
 /// What `--help` says about exit codes.
 pub const EXIT_CODES: &str = "\
 Exit codes:
@@ -40,9 +42,8 @@ pub fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    let by_embed = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) == Some(ErrorKind::BrokenPipe);
+    by_embed || error.downcast_ref::<SqlError>().is_some_and(SqlError::is_reader_gone)
 }
 
 #[cfg(test)]

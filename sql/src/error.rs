@@ -44,14 +44,23 @@ impl SqlError {
         }
     }
 
-    /// A connector's error about the table or statement at `line`.
-    pub(crate) fn connector(file: &str, line: u64, error: ConnectorError) -> Self {
+    /// A connector's error, at the line of its table's or query's statement where that is known.
+    pub(crate) fn running(file: &str, line: Option<u64>, error: ConnectorError) -> Self {
         Self {
             file: file.to_string(),
-            line: Some(line),
+            line,
             message: error.to_string(),
             source: Some(Box::new(error)),
         }
+    }
+
+    /// Whether the reader of standard output has gone away, so that there is nobody to write to.
+    pub fn is_reader_gone(&self) -> bool {
+        let source = self
+            .source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<ConnectorError>());
+        matches!(source, Some(ConnectorError::ReaderGone))
     }
 }
 

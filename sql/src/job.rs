@@ -1,33 +1,23 @@
 //! A script that runs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use sightstream_connectors::dead_letter::DeadLetterTarget;
-use sightstream_connectors::{
-    EpochLimits, Role, SinkContext, Source, SourceContext, TableDefinition, VectorSpace, open_sink, open_source,
-    validate,
-};
+use sightstream_connectors::{ConnectorError, EpochLimits, Source, SourceContext, VectorSpace};
 use sightstream_model::service::EmbeddingService;
 use sightstream_udf::{EmbedFailure, Embedder};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::bounded::{Whole, read_whole};
 use crate::compute::Computer;
-use crate::dead_letters::Failures;
-use crate::pipeline::{Pipeline, PipelineError, SharedSink, Statement};
-use crate::planner::{Catalog, Query, Target, visible_schema};
+use crate::dead_letters::{EpochFailures, Failures};
+use crate::pipeline::{Pipeline, PipelineError, SharedSink, WholeTable};
 use crate::progress::Progress;
 use crate::row_numbers::Arrival;
-use crate::script::StatementKind;
-use crate::{Script, SqlError};
-
-/// The name of the sink of a bare `SELECT`.
-const OUTPUT: &str = "stdout";
+use crate::{Plan, SqlError};
 
 /// How a job runs.
 #[derive(Debug, Clone)]
@@ -84,30 +74,24 @@ pub struct Job {
     options: JobOptions,
     progress: Arc<Progress>,
     streams: Vec<(Pipeline, Arc<dyn Source>)>,
-    wholes: Vec<(Pipeline, Vec<(String, Whole)>)>,
+    wholes: Vec<(Pipeline, Vec<WholeTable>)>,
     sinks: Vec<Arc<SharedSink>>,
 }
 
 impl Job {
-    /// Plans the statements of `script` and opens its tables. `model` makes the vectors, where the script embeds.
+    /// Opens the tables of `plan`. `model` makes the vectors, where the script embeds.
     ///
     /// # Errors
-    /// What is wrong with a statement or a table, with its line; nothing has been read or written then.
-    pub async fn plan(script: Script, options: JobOptions, model: Option<Model>) -> Result<Self, SqlError> {
-        let file = script.file.clone();
-        let mut planned = Planned::new(script).await?;
+    /// The first table that cannot be read from or written to, with its line; no row has been written then.
+    pub async fn open(plan: Plan, options: JobOptions, model: Option<Model>) -> Result<Self, SqlError> {
+        let failed = |error: ConnectorError| SqlError::running(&plan.file, None, error);
         let (embedder, vectors) = match model {
             Some(model) => (model.embedder, Some(model.space)),
             None => (Arc::new(NoModel) as Arc<dyn Embedder>, None),
         };
-        let sinks = planned.open_sinks(vectors).await?;
+        let sinks = plan.open_sinks(vectors).await?;
         let progress = Arc::new(Progress::default());
-        let target = options.dead_letters.open().await.map_err(|error| SqlError {
-            file: file.clone(),
-            line: None,
-            message: error.to_string(),
-            source: None,
-        })?;
+        let target = options.dead_letters.open().await.map_err(failed)?;
         let failures = Failures {
             target,
             progress: Arc::clone(&progress),
@@ -118,21 +102,22 @@ impl Job {
             until_caught_up: options.until_caught_up,
             member: format!("sightstream-{}", std::process::id()),
         };
+        let mut early = EpochFailures::default();
         let mut bounded = HashMap::new();
-        let mut early = crate::dead_letters::EpochFailures::default();
-        for name in planned.bounded() {
-            let whole = planned.read(&name, &context).await?;
+        for name in plan.bounded() {
+            let whole = plan.read(&name, &context).await?;
             early.add_rejected(&name, whole.rejected);
             bounded.insert(name, whole.rows);
         }
-        failures.write(early).await.map_err(|error| SqlError {
-            file: file.clone(),
-            line: None,
-            message: error.to_string(),
-            source: None,
-        })?;
+        let mut whole_tables = HashMap::new();
+        for name in plan.tables(Arrival::Whole) {
+            let whole = plan.read(&name, &context).await?;
+            early.add_rejected(&name, whole.rejected);
+            whole_tables.insert(name, (whole.rows, whole.records));
+        }
+        failures.write(early).await.map_err(failed)?;
         let computer = Arc::new(Computer {
-            state: planned.catalog.state(),
+            state: plan.catalog.state(),
             embedder,
             bounded,
         });
@@ -145,28 +130,29 @@ impl Job {
         };
 
         let mut streams = Vec::new();
-        for name in planned.streams() {
-            let source = planned.open(&name, &context).await?;
+        for name in plan.tables(Arrival::Epochs) {
+            let source = plan.open(&name, &context).await?;
             progress.watch(Arc::clone(&source));
-            let statements = planned.statements(&sinks, |query| {
+            let statements = plan.statements(&sinks, |query| {
                 query.arrival == Arrival::Epochs && query.streams.contains(&name)
             });
             streams.push((pipeline(&name, statements), source));
         }
         let mut wholes = Vec::new();
-        for (index, (query, _)) in planned.queries.iter().enumerate() {
+        for (index, (query, _)) in plan.queries.iter().enumerate() {
             if query.arrival == Arrival::Epochs {
                 continue;
             }
-            let mut tables = Vec::with_capacity(query.streams.len());
-            for name in &query.streams {
-                tables.push((name.clone(), planned.read(name, &context).await?));
-            }
+            let tables = query
+                .streams
+                .iter()
+                .filter_map(|name| Some((name.clone(), whole_tables.get(name)?.clone())));
+            let tables = tables.collect();
             let table = query.streams.first().map_or("", String::as_str);
-            wholes.push((pipeline(table, vec![planned.statement(&sinks, index)]), tables));
+            wholes.push((pipeline(table, vec![plan.statement(&sinks, index)]), tables));
         }
         Ok(Self {
-            file,
+            file: plan.file,
             options,
             progress,
             streams,
@@ -202,6 +188,9 @@ impl Job {
         let work = async {
             // Queries over whole files come in the order of the file, before the streams go on for ever.
             for (pipeline, tables) in self.wholes {
+                if stop.is_cancelled() {
+                    break;
+                }
                 pipeline.run_whole(tables).await?;
             }
             streams.await?;
@@ -214,12 +203,7 @@ impl Job {
             result = work => result,
             () = stopper => Ok(()),
         };
-        result.map_err(|error| SqlError {
-            file: self.file,
-            line: error.line,
-            message: error.message,
-            source: None,
-        })?;
+        result.map_err(|error| error.in_file(&self.file))?;
         let counts = self.progress.snapshot();
         Ok(JobSummary {
             read: counts.read,
@@ -227,168 +211,6 @@ impl Job {
             dead_lettered: self.progress.dead_lettered_by_reason(),
             elapsed: started.elapsed(),
         })
-    }
-}
-
-/// A script's statements, planned; nothing is open yet.
-struct Planned {
-    file: String,
-    catalog: Catalog,
-    /// The lines of the tables' statements.
-    lines: BTreeMap<String, u64>,
-    /// The queries and the names of their sinks.
-    queries: Vec<(Arc<Query>, String)>,
-    /// The sinks' tables.
-    sinks: BTreeMap<String, TableDefinition>,
-}
-
-impl Planned {
-    async fn new(script: Script) -> Result<Self, SqlError> {
-        let file = script.file;
-        let mut planned = Self {
-            file: file.clone(),
-            catalog: Catalog::new(),
-            lines: BTreeMap::new(),
-            queries: Vec::new(),
-            sinks: BTreeMap::new(),
-        };
-        for statement in script.statements {
-            let line = statement.line;
-            planned
-                .add(line, statement.kind)
-                .await
-                .map_err(|error| SqlError::planning(&file, line, error))?;
-        }
-        planned.validate()?;
-        Ok(planned)
-    }
-
-    async fn add(&mut self, line: u64, kind: StatementKind) -> datafusion::common::Result<()> {
-        match kind {
-            StatementKind::Table(table) => {
-                self.lines.insert(table.name.clone(), line);
-                self.catalog.add_table(table)?;
-            }
-            StatementKind::View { name, columns, query } => self.catalog.add_view(&name, &columns, *query).await?,
-            StatementKind::Insert { table, columns, query } => {
-                let definition = self.catalog.table(&table)?.clone();
-                let target = Target::Table {
-                    definition: &definition,
-                    columns: &columns,
-                };
-                let query = self.catalog.plan(line, *query, target).await?;
-                self.queries.push((Arc::new(query), table.clone()));
-                self.sinks.insert(table, definition);
-            }
-            StatementKind::Select(query) => {
-                let query = self.catalog.plan(line, *query, Target::Output).await?;
-                let name = format!("{OUTPUT}:{line}");
-                let definition = TableDefinition {
-                    name: OUTPUT.to_string(),
-                    schema: visible_schema(&query.plan),
-                    metadata_columns: Vec::new(),
-                    options: [("connector".to_string(), OUTPUT.to_string())].into(),
-                };
-                self.queries.push((Arc::new(query), name.clone()));
-                self.sinks.insert(name, definition);
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks the options of every table in use, before any is opened.
-    fn validate(&self) -> Result<(), SqlError> {
-        for table in self.sinks.values() {
-            validate(table, Role::Sink).map_err(|error| self.error(&table.name, error))?;
-        }
-        for (query, _) in &self.queries {
-            for name in query.streams.iter().chain(&query.bounded) {
-                if self.sinks.contains_key(name) {
-                    let message = format!("the table {name} is written to and read from; declare one table for each");
-                    return Err(SqlError::at(&self.file, query.line, message));
-                }
-                validate(self.table(name)?, Role::Source).map_err(|error| self.error(name, error))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn table(&self, name: &str) -> Result<&TableDefinition, SqlError> {
-        self.catalog
-            .table(name)
-            .map_err(|error| SqlError::planning(&self.file, 1, error))
-    }
-
-    fn error(&self, table: &str, error: sightstream_connectors::ConnectorError) -> SqlError {
-        SqlError::connector(&self.file, self.lines.get(table).copied().unwrap_or(1), error)
-    }
-
-    /// The tables whose epochs drive queries.
-    fn streams(&self) -> BTreeSet<String> {
-        let queries = self
-            .queries
-            .iter()
-            .filter(|(query, _)| query.arrival == Arrival::Epochs);
-        queries.flat_map(|(query, _)| query.streams.clone()).collect()
-    }
-
-    /// The tables that queries read as a whole, beside what drives them.
-    fn bounded(&self) -> BTreeSet<String> {
-        self.queries
-            .iter()
-            .flat_map(|(query, _)| query.bounded.clone())
-            .collect()
-    }
-
-    async fn open(&self, table: &str, context: &SourceContext) -> Result<Arc<dyn Source>, SqlError> {
-        open_source(self.table(table)?, context)
-            .await
-            .map_err(|error| self.error(table, error))
-    }
-
-    async fn read(&self, table: &str, context: &SourceContext) -> Result<Whole, SqlError> {
-        let source = self.open(table, context).await?;
-        read_whole(source).await.map_err(|error| self.error(table, error))
-    }
-
-    async fn open_sinks(&mut self, vectors: Option<VectorSpace>) -> Result<Vec<Arc<SharedSink>>, SqlError> {
-        let mut sinks = Vec::with_capacity(self.queries.len());
-        let mut opened: BTreeMap<&str, Arc<SharedSink>> = BTreeMap::new();
-        for (_, name) in &self.queries {
-            if let Some(sink) = opened.get(name.as_str()) {
-                sinks.push(Arc::clone(sink));
-                continue;
-            }
-            let definition = &self.sinks[name];
-            let embeds = self.queries.iter().any(|(query, sink)| sink == name && query.embeds);
-            let context = SinkContext {
-                vectors: vectors.clone().filter(|_| embeds),
-            };
-            let sink = open_sink(definition, &context)
-                .await
-                .map_err(|error| self.error(&definition.name, error))?;
-            let shared = Arc::new(SharedSink {
-                name: definition.name.clone(),
-                schema: Arc::clone(&definition.schema),
-                sink: Mutex::new(sink),
-            });
-            opened.insert(name, Arc::clone(&shared));
-            sinks.push(shared);
-        }
-        Ok(sinks)
-    }
-
-    /// The statement of the query at `index`; `sinks` has one for each query.
-    fn statement(&self, sinks: &[Arc<SharedSink>], index: usize) -> Statement {
-        Statement {
-            query: Arc::clone(&self.queries[index].0),
-            sink: Arc::clone(&sinks[index]),
-        }
-    }
-
-    fn statements(&self, sinks: &[Arc<SharedSink>], wanted: impl Fn(&Query) -> bool) -> Vec<Statement> {
-        let indices = (0..self.queries.len()).filter(|&index| wanted(&self.queries[index].0));
-        indices.map(|index| self.statement(sinks, index)).collect()
     }
 }
 

@@ -1,13 +1,14 @@
 //! The one-machine engine: streaming SQL on DataFusion.
 //!
-//! A [`Script`] is a `.sql` file, parsed. [`Job::plan`] connects its tables and plans its statements; [`Job::run`] moves the
-//! rows: epochs of records are read, computed (several at once), written in order, and only then committed. A row that
+//! A [`Script`] is a `.sql` file, parsed; a [`Plan`] its statements, planned; a [`Job`] the plan with its tables open.
+//! [`Job::run`] moves the rows: epochs of records are read, computed (several at once), written in order, and only then committed. A row that
 //! cannot be read, computed or written goes to the dead letters with the record it came from.
 //!
 //! What needs state across epochs (windows, aggregates and joins of streams) is refused when it is planned.
 
 pub mod error;
 pub mod job;
+pub mod plan;
 pub mod progress;
 pub mod script;
 
@@ -26,5 +27,6 @@ mod session;
 
 pub use error::SqlError;
 pub use job::{Job, JobOptions, JobSummary, Model};
+pub use plan::Plan;
 pub use progress::{Progress, ProgressSnapshot};
 pub use script::{Script, Setting};

@@ -27,7 +27,6 @@ pub(crate) struct ScriptParser<'a> {
     parser: Parser<'static>,
     /// `METADATA FROM 'key'`, by the place (line, column) of the column's name before it.
     metadata: BTreeMap<(u64, u64), String>,
-    uses_embedding: bool,
 }
 
 impl<'a> ScriptParser<'a> {
@@ -37,14 +36,12 @@ impl<'a> ScriptParser<'a> {
             .tokenize_with_location()
             .map_err(|error| SqlError::at(file, error.location.line, error.message))?;
         let (tokens, metadata) = take_out_metadata(tokens);
-        let uses_embedding = calls(&tokens, sightstream_udf::embed::NAME);
         let parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
         Ok(Self {
             file,
             environment,
             parser,
             metadata,
-            uses_embedding,
         })
     }
 
@@ -86,12 +83,10 @@ impl<'a> ScriptParser<'a> {
                 source: None,
             });
         }
-        let uses_embedding = self.uses_embedding;
         Ok(Script {
             file: self.file.to_string(),
             statements,
             settings,
-            uses_embedding,
         })
     }
 
@@ -278,20 +273,6 @@ fn identifier(name: &Ident) -> String {
 
 fn is_word(token: &Token, word: &str) -> bool {
     matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
-}
-
-/// Whether `name(` stands anywhere in the tokens.
-fn calls(tokens: &[TokenWithSpan], name: &str) -> bool {
-    let mut code = tokens
-        .iter()
-        .map(|token| &token.token)
-        .filter(|token| !matches!(token, Token::Whitespace(_)));
-    let mut before = code.next();
-    code.any(|token| {
-        let found = *token == Token::LParen && before.is_some_and(|before| is_word(before, name));
-        before = Some(token);
-        found
-    })
 }
 
 /// Takes Arroyo's `METADATA FROM 'key'` after a column's type out of the tokens, which sqlparser does not know; by the

@@ -12,14 +12,12 @@ use sightstream_connectors::{ConnectorError, Epoch, Position, Sink, Source, Sour
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::Progress;
-use crate::bounded::Whole;
 use crate::compute::{Computed, Computer};
 use crate::dead_letters::{EpochFailures, Failures};
 use crate::epoch_table::numbered_schema;
-use crate::error::sentence;
 use crate::failpoints::die_at;
 use crate::planner::Query;
+use crate::{Progress, SqlError};
 
 /// A sink with one writer at a time.
 pub(crate) struct SharedSink {
@@ -45,28 +43,42 @@ pub(crate) struct Pipeline {
     pub progress: Arc<Progress>,
 }
 
-/// Why a pipeline stopped: the line of the statement at fault, if it is one, and what happened.
-pub(crate) struct PipelineError {
-    pub line: Option<u64>,
-    pub message: String,
+/// A table that is read at once: its name, its rows, and the record behind each.
+pub(crate) type WholeTable = (String, (RecordBatch, Vec<SourceRecord>));
+
+/// Why a pipeline stopped.
+pub(crate) enum PipelineError {
+    /// The query at this line cannot be computed.
+    Query { line: u64, error: DataFusionError },
+    /// A source or a sink.
+    Connector(ConnectorError),
 }
 
 impl From<ConnectorError> for PipelineError {
     fn from(error: ConnectorError) -> Self {
-        Self {
-            line: None,
-            message: error.to_string(),
-        }
+        Self::Connector(error)
     }
 }
 
 impl PipelineError {
-    fn computing(query: &Query, error: &DataFusionError) -> Self {
-        Self {
-            line: Some(query.line),
-            message: sentence(error),
+    fn computing(query: &Query, error: DataFusionError) -> Self {
+        Self::Query {
+            line: query.line,
+            error,
         }
     }
+
+    /// The error of the script in `file`.
+    pub fn in_file(self, file: &str) -> SqlError {
+        match self {
+            Self::Query { line, error } => SqlError::planning(file, line, error),
+            Self::Connector(error) => SqlError::running(file, None, error),
+        }
+    }
+}
+
+fn internal(message: impl std::fmt::Display) -> PipelineError {
+    PipelineError::Connector(ConnectorError::Internal(message.to_string()))
 }
 
 /// An epoch on its way from the computation to the sinks.
@@ -136,7 +148,7 @@ impl Pipeline {
         for statement in &self.statements {
             let input = HashMap::from([(self.table.clone(), batch.clone())]);
             let result = self.computer.compute(&statement.query, input).await;
-            computed.push(result.map_err(|error| PipelineError::computing(&statement.query, &error))?);
+            computed.push(result.map_err(|error| PipelineError::computing(&statement.query, error))?);
         }
         metrics::histogram!("sightstream_epoch_compute_seconds", "table" => self.table.clone())
             .record(started.elapsed());
@@ -151,22 +163,20 @@ impl Pipeline {
     }
 
     /// Runs the pipeline's statements once, on all rows of their tables.
-    pub async fn run_whole(self, tables: Vec<(String, Whole)>) -> Result<(), PipelineError> {
+    pub async fn run_whole(self, tables: Vec<WholeTable>) -> Result<(), PipelineError> {
         let started = Instant::now();
-        let mut failures = EpochFailures::default();
+        let failures = EpochFailures::default();
         let mut records = Vec::new();
         let mut input = HashMap::new();
-        let mut total = 0;
-        for (table, whole) in tables {
-            total += whole.records.len() + whole.rejected.len();
-            failures.add_rejected(&table, whole.rejected);
-            input.insert(table, numbered(&whole.rows, records.len() as u64)?);
-            records.extend(whole.records);
+        for (table, (rows, behind)) in tables {
+            input.insert(table, numbered(&rows, records.len() as u64)?);
+            records.extend(behind);
         }
+        let total = records.len();
         let mut computed = Vec::with_capacity(self.statements.len());
         for statement in &self.statements {
             let result = self.computer.compute(&statement.query, input.clone()).await;
-            computed.push(result.map_err(|error| PipelineError::computing(&statement.query, &error))?);
+            computed.push(result.map_err(|error| PipelineError::computing(&statement.query, error))?);
         }
         let position = Position::default();
         self.write(InFlight {
@@ -257,7 +267,7 @@ impl Pipeline {
             .filter(|(_, refused)| !**refused)
             .map(|(row, _)| row as u32)
             .collect();
-        let rows = take_record_batch(batch, &kept).map_err(|error| internal(&error))?;
+        let rows = take_record_batch(batch, &kept).map_err(internal)?;
         Ok((rows, Some(kept)))
     }
 }
@@ -267,14 +277,7 @@ fn numbered(batch: &RecordBatch, first: u64) -> Result<RecordBatch, PipelineErro
     let numbers = UInt64Array::from_iter_values(first..first + batch.num_rows() as u64);
     let mut columns = batch.columns().to_vec();
     columns.push(Arc::new(numbers));
-    RecordBatch::try_new(numbered_schema(&batch.schema()), columns).map_err(|error| internal(&error))
-}
-
-fn internal(error: &arrow::error::ArrowError) -> PipelineError {
-    PipelineError {
-        line: None,
-        message: format!("internal error: {error}"),
-    }
+    RecordBatch::try_new(numbered_schema(&batch.schema()), columns).map_err(internal)
 }
 
 /// A task that ends when nobody waits for it any more.
@@ -282,10 +285,9 @@ struct AbortOnDrop<T>(JoinHandle<T>);
 
 impl<T> AbortOnDrop<T> {
     async fn join(mut self) -> Result<T, PipelineError> {
-        (&mut self.0).await.map_err(|error| PipelineError {
-            line: None,
-            message: format!("internal error: a task ended early: {error}"),
-        })
+        (&mut self.0)
+            .await
+            .map_err(|error| internal(format!("a task ended early: {error}")))
     }
 }
 

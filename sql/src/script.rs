@@ -14,7 +14,6 @@ pub struct Script {
     pub(crate) file: String,
     pub(crate) statements: Vec<Statement>,
     pub(crate) settings: BTreeMap<String, Setting>,
-    pub(crate) uses_embedding: bool,
 }
 
 /// What a `SET sightstream.… = …` says.
@@ -81,10 +80,5 @@ impl Script {
     /// The file's name, for errors.
     pub fn file(&self) -> &str {
         &self.file
-    }
-
-    /// Whether any statement calls `embed`, so that a model is needed.
-    pub fn uses_embedding(&self) -> bool {
-        self.uses_embedding
     }
 }

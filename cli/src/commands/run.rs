@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Context;
-use sightstream_sql::{Job, JobSummary, Script};
+use sightstream_sql::{Job, JobSummary, Plan, Script};
 
 use super::job::{self, Extent, Watch};
 use super::signals;
@@ -21,20 +21,22 @@ pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
     args.encoder.fill(&mut settings)?;
     args.job.fill(&mut settings)?;
     settings.finish()?;
+    let plan = Plan::new(script).await.map_err(|error| UsageError(error.to_string()))?;
+    let prints_rows = plan.prints_rows();
 
     let stop = signals::stop_on_signals()?;
     let endpoint = match args.metrics_address {
         Some(address) => Some(Endpoint::serve(address).await?),
         None => None,
     };
-    let planned = tokio::select! {
-        planned = plan(script, &args) => planned?,
+    let job = tokio::select! {
+        job = open(plan, &args) => job?,
         () = stop.cancelled() => {
             tracing::info!("stopped before the first row");
             return Ok(Outcome::Done);
         }
     };
-    let counts = planned.progress();
+    let counts = job.progress();
     let extent = if args.until_caught_up {
         Extent::Backlog
     } else {
@@ -44,8 +46,9 @@ pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
         endpoint.set_ready(true);
     }
     let started = Instant::now();
-    let watch = Watch::start(counts.clone(), extent);
-    let result = planned.run(stop).await;
+    // A progress bar and rows would write over each other.
+    let watch = (!prints_rows).then(|| Watch::start(counts.clone(), extent));
+    let result = job.run(stop).await;
     drop(watch);
     if let Some(endpoint) = &endpoint {
         endpoint.set_ready(false);
@@ -62,15 +65,15 @@ pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Loads the model, where the script needs one, and connects the tables.
-async fn plan(script: Script, args: &RunArgs) -> anyhow::Result<Job> {
-    let model = if script.uses_embedding() {
+/// Loads the model, where the plan needs one, and opens the tables.
+async fn open(plan: Plan, args: &RunArgs) -> anyhow::Result<Job> {
+    let model = if plan.uses_embedding() {
         Some(args.encoder.start().await?.into())
     } else {
         None
     };
     let options = job::options(&args.job, &args.file, args.until_caught_up);
-    Ok(Job::plan(script, options, model).await?)
+    Ok(Job::open(plan, options, model).await?)
 }
 
 /// Tells the counts on standard error.

@@ -161,7 +161,8 @@ async fn memory_does_not_grow_with_the_rows() {
             group: &topic,
             qdrant: server.url(),
         };
-        let mut run = Running::start(&mut pipeline.command(folder.path()));
+        // Small batches, so that a chance large one does not decide.
+        let mut run = Running::start(pipeline.command(folder.path()).args(["--max-batch-tokens", "4096"]));
         let mut peak = 0;
         let ended = loop {
             if let Some(ended) = run.wait_for(Duration::from_millis(50)) {

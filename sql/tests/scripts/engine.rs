@@ -257,7 +257,20 @@ fn a_script_tells_its_settings_and_whether_it_embeds() {
         .map(|(name, setting)| (name.as_str(), setting.value.as_str(), setting.line))
         .collect();
     assert_eq!(settings, [("max_batch_tokens", "512", 2), ("model", "m", 1)]);
-    assert!(!script.uses_embedding());
-    let script = sightstream_sql::Script::parse("SELECT Embed ('data:,x');", "test.sql").expect("it is well written");
-    assert!(script.uses_embedding());
+}
+
+#[tokio::test]
+async fn a_plan_tells_whether_it_embeds_and_prints() {
+    for (sql, embeds) in [
+        ("SELECT 'embed(x)';", false),
+        ("SELECT Embed ('data:,x');", true),
+        (
+            "CREATE VIEW v AS SELECT 1 AS one, embed('data:,x') AS vector; SELECT one FROM v;",
+            false,
+        ),
+    ] {
+        let script = sightstream_sql::Script::parse(sql, "test.sql").expect("it is well written");
+        let plan = sightstream_sql::Plan::new(script).await.expect("it can be planned");
+        assert_eq!((plan.uses_embedding(), plan.prints_rows()), (embeds, true), "{sql}");
+    }
 }

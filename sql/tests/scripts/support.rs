@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use sightstream_connectors::dead_letter::DeadLetterTarget;
 use sightstream_connectors::{EpochLimits, VectorSpace};
-use sightstream_sql::{Job, JobOptions, JobSummary, Model, Script, SqlError};
+use sightstream_sql::{Job, JobOptions, JobSummary, Model, Plan, Script, SqlError};
 use sightstream_udf::{EmbedFailure, Embedder};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -109,7 +109,7 @@ impl Workbench {
             embedder: Arc::clone(&self.embedder) as Arc<dyn Embedder>,
             space,
         };
-        Job::plan(script, options, Some(model))
+        Job::open(Plan::new(script).await?, options, Some(model))
             .await?
             .run(CancellationToken::new())
             .await

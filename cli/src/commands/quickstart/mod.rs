@@ -13,7 +13,7 @@ use anyhow::Context;
 use sightstream_connectors::dead_letter::DeadLetterTarget;
 use sightstream_connectors::qdrant::Store;
 use sightstream_model::service::EmbeddingService;
-use sightstream_sql::{Job, JobSummary, Script};
+use sightstream_sql::{Job, JobSummary, Plan, Script};
 use tokio_util::sync::CancellationToken;
 
 use self::broker::Broker;
@@ -112,7 +112,7 @@ async fn index(
         ..JobArgs::default()
     };
     let options = job::options(&job_args, Path::new(PIPELINE_FILE), false);
-    let job = Job::plan(script, options, Some(service.clone().into())).await?;
+    let job = Job::open(Plan::new(script).await?, options, Some(service.clone().into())).await?;
     let progress = job.progress();
     let _watch = Watch::start(progress.clone(), Extent::Records(media.len() as u64));
 
