@@ -27,8 +27,16 @@ pub trait Source: Send + Sync {
 
     /// The right to write and commit the epoch that ends at `position`. `None` if the source has lost it meanwhile (its
     /// partitions went to another consumer, which reads the records again): the epoch must then be dropped. While the
-    /// admission is held, the partitions are not given away.
+    /// admission is held, the partitions are not given away, up to a time limit of the source ([`Source::lost`]).
     async fn admit(&self, position: &Position) -> Option<Admission>;
+
+    /// Returns when the epoch that ends at `position` is lost although it was admitted: a write that takes too long does
+    /// not hold partitions for ever. What is still unwritten must be dropped then, or it would overwrite what the new
+    /// consumer has written. By default it never returns.
+    async fn lost(&self, position: &Position) {
+        let _ = position;
+        std::future::pending().await
+    }
 
     /// Commits `position`: a restart goes on from there. Called only after the epoch's rows are durable.
     async fn commit(&self, position: &Position) -> Result<(), ConnectorError>;

@@ -266,6 +266,32 @@ async fn members_that_come_and_go_lose_no_record() {
     assert_eq!(read, all);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_busy_when_another_joined_reads_its_partitions_on() {
+    let topic = topic("busy", 4, &[]).await;
+    (0..4).for_each(|partition| produce(&servers(), &topic, partition, 0..200));
+    let table = table(&topic, &[]);
+    let busy = open(&table, 10, true).await;
+    let first = next(&busy).await.expect("there is much to read");
+    // Long enough for its buffer to fill and its partitions to pause.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let other = open(&table, 10, true).await;
+    let other_reader = tokio::spawn({
+        let other = Arc::clone(&other);
+        async move { slowly(&other, usize::MAX).await }
+    });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(busy.admit(&first.position).await.is_none(), "its epoch went with the partitions");
+    within(busy.lost(&first.position)).await;
+    let mut read = within(async { slowly(&busy, usize::MAX).await }).await;
+    read.extend(within(other_reader).await.expect("it reads to the end"));
+    read.sort_unstable();
+    read.dedup();
+    assert_eq!(read.len(), 800, "all partitions are read to their ends");
+    busy.close().await.expect("it leaves the group");
+    other.close().await.expect("it leaves the group");
+}
+
 /// Reads at most `epochs` epochs, each taking a while, and commits them.
 async fn slowly(source: &Arc<dyn Source>, epochs: usize) -> Vec<(i32, i64)> {
     let mut read = Vec::new();

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo};
-
-/// Marks a `TEXT` field that holds JSON: connectors read and write it as JSON, not as a string.
-const JSON_TYPE: (&str, &str) = ("sightstream.type", "json");
+use sightstream_connectors::format::{TYPE_JSON, TYPE_KEY};
 
 /// The field of a column declared as `name sql_type`.
 ///
@@ -15,8 +13,9 @@ const JSON_TYPE: (&str, &str) = ("sightstream.type", "json");
 pub(crate) fn field(name: &str, sql_type: &SqlType, nullable: bool) -> Result<Field, String> {
     let field = Field::new(name, data_type(sql_type)?, nullable);
     Ok(match sql_type {
+        // Connectors read and write it as JSON, not as a string.
         SqlType::JSON | SqlType::JSONB => {
-            field.with_metadata([(JSON_TYPE.0.to_string(), JSON_TYPE.1.to_string())].into())
+            field.with_metadata([(TYPE_KEY.to_string(), TYPE_JSON.to_string())].into())
         }
         _ => field,
     })

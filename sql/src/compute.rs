@@ -17,7 +17,11 @@ use sightstream_udf::{EmbedContext, EmbedFailure, Embedder, ROW_NUMBER, RowFailu
 use crate::epoch_table::EpochInput;
 use crate::error::sentence;
 use crate::planner::{Query, internal, visible_schema};
+use crate::remembering::Remembering;
 use crate::row_numbers::Arrival;
+
+/// The code of a failure that is not `embed`'s.
+pub(crate) const EXPRESSION: &str = "expression";
 
 /// What a query made of an epoch.
 #[derive(Debug)]
@@ -42,26 +46,35 @@ impl Computer {
     /// Runs `query` on the rows `input` of its streams, which hold their row numbers.
     ///
     /// A row on which an expression fails (a cast, a division by zero) fails alone: the epoch is halved until the row is
-    /// found.
-    pub fn compute<'a>(
+    /// found. An error that comes without any row is the query's own.
+    pub async fn compute(&self, query: &Query, input: HashMap<String, RecordBatch>) -> Result<Computed> {
+        let embedder: Arc<dyn Embedder> = Arc::new(Remembering::new(Arc::clone(&self.embedder)));
+        let error = match self.run(query, &input, &embedder).await {
+            Ok(computed) => return Ok(computed),
+            Err(error) => error,
+        };
+        if query.arrival == Arrival::Whole || is_fatal(&error) {
+            return Err(error);
+        }
+        self.run(query, &HashMap::new(), &embedder).await?;
+        self.halve(query, input, error, &embedder).await
+    }
+
+    /// Computes the halves of `input`, on whose whole the query failed with `error`.
+    fn halve<'a>(
         &'a self,
         query: &'a Query,
         input: HashMap<String, RecordBatch>,
+        error: DataFusionError,
+        embedder: &'a Arc<dyn Embedder>,
     ) -> BoxFuture<'a, Result<Computed>> {
         async move {
-            let error = match self.run(query, &input).await {
-                Ok(computed) => return Ok(computed),
-                Err(error) => error,
-            };
-            if query.arrival == Arrival::Whole || is_fatal(&error) {
-                return Err(error);
-            }
             let Some((table, batch)) = input.iter().find(|(_, batch)| batch.num_rows() > 0) else {
                 return Err(error);
             };
             if batch.num_rows() == 1 {
                 let failure = EmbedFailure {
-                    code: "expression".to_string(),
+                    code: EXPRESSION.to_string(),
                     message: sentence(&error),
                     fatal: false,
                 };
@@ -75,18 +88,29 @@ impl Computer {
                 });
             }
             let middle = batch.num_rows() / 2;
-            let half = |from, length| HashMap::from([(table.clone(), batch.slice(from, length))]);
-            let first = self.compute(query, half(0, middle)).await?;
-            let second = self.compute(query, half(middle, batch.num_rows() - middle)).await?;
-            join(first, second)
+            let mut halves = Vec::with_capacity(2);
+            for half in [batch.slice(0, middle), batch.slice(middle, batch.num_rows() - middle)] {
+                let half = HashMap::from([(table.clone(), half)]);
+                halves.push(match self.run(query, &half, embedder).await {
+                    Ok(computed) => computed,
+                    Err(error) if is_fatal(&error) => return Err(error),
+                    Err(error) => self.halve(query, half, error, embedder).await?,
+                });
+            }
+            join(halves)
         }
         .boxed()
     }
 
-    async fn run(&self, query: &Query, input: &HashMap<String, RecordBatch>) -> Result<Computed> {
+    async fn run(
+        &self,
+        query: &Query,
+        input: &HashMap<String, RecordBatch>,
+        embedder: &Arc<dyn Embedder>,
+    ) -> Result<Computed> {
         let failures = Arc::new(RowFailures::default());
         let embedding = EmbedContext {
-            embedder: Arc::clone(&self.embedder),
+            embedder: Arc::clone(embedder),
             failures: Arc::clone(&failures),
         };
         let mut batches = input.clone();
@@ -110,7 +134,7 @@ impl Computer {
             .await?;
         let schema = plan.schema();
         let batches = collect(plan, context).await?;
-        let (rows, numbers) = in_order(concat_batches(&schema, &batches)?, query.numbered)?;
+        let (rows, numbers) = take_numbers(concat_batches(&schema, &batches)?, query)?;
         Ok(Computed {
             rows,
             numbers,
@@ -128,14 +152,15 @@ fn is_fatal(error: &DataFusionError) -> bool {
     }
 }
 
-/// The rows in the order of their numbers, and the numbers taken out. An operator such as a join may have changed the
-/// order, and of two rows with one id the later record must win.
-fn in_order(batch: RecordBatch, numbered: bool) -> Result<(RecordBatch, Option<UInt64Array>)> {
-    if !numbered {
+/// The rows and, taken out, the numbers of their records. Rows of an epoch are brought into the order of the records: an
+/// operator such as a join may have changed it, and of two rows with one id the later record must win. Whole files keep
+/// the order that the query gives them.
+fn take_numbers(batch: RecordBatch, query: &Query) -> Result<(RecordBatch, Option<UInt64Array>)> {
+    if !query.numbered {
         return Ok((batch, None));
     }
     let numbers = row_numbers(&batch)?;
-    let batch = if numbers.values().is_sorted() {
+    let batch = if query.arrival == Arrival::Whole || numbers.values().is_sorted() {
         batch
     } else {
         let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
@@ -159,13 +184,17 @@ fn row_numbers(batch: &RecordBatch) -> Result<UInt64Array> {
         .ok_or_else(|| internal("the rows have lost their numbers"))
 }
 
-fn join(first: Computed, second: Computed) -> Result<Computed> {
-    let rows = concat_batches(&first.rows.schema(), [&first.rows, &second.rows])?;
-    let numbers = match (first.numbers, second.numbers) {
-        (Some(first), Some(second)) => Some(first.values().iter().chain(second.values()).copied().collect()),
-        _ => None,
-    };
-    let failures = first.failures.into_iter().chain(second.failures).collect();
+/// The rows of `parts`, one after the other; there is at least one part.
+fn join(parts: Vec<Computed>) -> Result<Computed> {
+    let schema = parts
+        .first()
+        .ok_or_else(|| internal("an epoch has no halves"))?
+        .rows
+        .schema();
+    let rows = concat_batches(&schema, parts.iter().map(|part| &part.rows))?;
+    let numbers: Option<Vec<&UInt64Array>> = parts.iter().map(|part| part.numbers.as_ref()).collect();
+    let numbers = numbers.map(|parts| parts.iter().flat_map(|part| part.values()).copied().collect());
+    let failures = parts.into_iter().flat_map(|part| part.failures).collect();
     Ok(Computed {
         rows,
         numbers,

@@ -9,6 +9,7 @@ use sightstream_connectors::{ConnectorError, RejectedRecord, SourceRecord};
 use sightstream_udf::RowFailure;
 
 use crate::Progress;
+use crate::compute::EXPRESSION;
 
 /// Takes the rows that fail: writes them to the dead letters, or stops the job where there are none.
 #[derive(Clone)]
@@ -40,7 +41,7 @@ impl EpochFailures {
 
     /// A row for the sink table `table` that an expression or `embed` failed on.
     pub fn add_computed(&mut self, table: &str, records: &[SourceRecord], failure: RowFailure) {
-        let stage = if failure.failure.code == "expression" {
+        let stage = if failure.failure.code == EXPRESSION {
             Stage::Compute
         } else {
             Stage::Embed

@@ -22,6 +22,7 @@ mod failpoints;
 mod parser;
 mod pipeline;
 mod planner;
+mod remembering;
 mod row_numbers;
 mod session;
 

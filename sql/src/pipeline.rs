@@ -101,16 +101,18 @@ impl Pipeline {
         while let Some(epoch) = receiver.recv().await {
             let epoch: AbortOnDrop<Result<InFlight, PipelineError>> = epoch;
             let epoch = epoch.join().await??;
-            let Some(_admission) = source.admit(&epoch.position).await else {
-                tracing::info!(
-                    table = pipeline.table,
-                    "epoch dropped: its partitions went to another consumer"
-                );
-                metrics::counter!("sightstream_epochs_dropped_total", "table" => pipeline.table.clone()).increment(1);
+            let position = epoch.position.clone();
+            let Some(_admission) = source.admit(&position).await else {
+                pipeline.dropped();
                 continue;
             };
-            let position = epoch.position.clone();
-            pipeline.write(epoch).await?;
+            tokio::select! {
+                written = pipeline.write(epoch) => written?,
+                () = source.lost(&position) => {
+                    pipeline.dropped();
+                    continue;
+                }
+            }
             die_at("after-flush");
             source.commit(&position).await?;
             die_at("after-commit");
@@ -118,6 +120,14 @@ impl Pipeline {
         reader.join().await??;
         source.close().await?;
         Ok(())
+    }
+
+    fn dropped(&self) {
+        tracing::info!(
+            table = self.table,
+            "epoch dropped: its partitions went to another consumer"
+        );
+        metrics::counter!("sightstream_epochs_dropped_total", "table" => self.table.clone()).increment(1);
     }
 
     /// Asks the source for epochs and starts to compute each. The channel's capacity bounds how many are in flight.

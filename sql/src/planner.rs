@@ -142,6 +142,8 @@ impl Catalog {
         let plan = extract_embeds(plan, &state)?;
         let embeds = embed::uses_embed(&plan)?;
         let plan = state.optimize(&plan)?;
+        // Planned again for every epoch; what cannot be planned is an error now.
+        state.query_planner().create_physical_plan(&plan, &state).await?;
         Ok(Query {
             line,
             plan,
@@ -258,6 +260,7 @@ fn column(field: &Field, source: Option<(Column, DataType)>) -> Result<Expr> {
     };
     let expression = Expr::Column(column);
     match (&found, wanted) {
+        (DataType::Null, wanted) => Ok(lit(ScalarValue::try_from(wanted)?)),
         (found, wanted) if found == wanted => Ok(expression),
         (found, DataType::Binary) if *found == embed::vector_type() => {
             Ok(vector_bytes::function().call(vec![expression]))

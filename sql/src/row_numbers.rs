@@ -7,8 +7,8 @@ use datafusion::catalog::default_table_source::{provider_as_source, source_as_pr
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, JoinType, Result, plan_err};
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder, Projection, Sort, SubqueryAlias, Union,
-    Unnest, Window,
+    Aggregate, Distinct, DistinctOn, Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder, Projection, Sort,
+    SubqueryAlias, Union, Unnest, Window,
 };
 use sightstream_udf::ROW_NUMBER;
 
@@ -176,6 +176,12 @@ impl Numbering<'_> {
                 let input =
                     without_number(self.stateful(Arc::unwrap_or_clone(input), "DISTINCT (or UNION without ALL)")?)?;
                 Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(input))))
+            }
+            LogicalPlan::Distinct(Distinct::On(distinct)) => {
+                let input = without_number(self.stateful(Arc::unwrap_or_clone(distinct.input), "DISTINCT ON")?)?;
+                let (on, select, sort) = (distinct.on_expr, distinct.select_expr, distinct.sort_expr);
+                let distinct = DistinctOn::try_new(on, select, sort, Arc::new(input))?;
+                Ok(LogicalPlan::Distinct(Distinct::On(distinct)))
             }
             leaf @ (LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_)) => Ok(leaf),
             other if self.reads_stream(&other)? => {

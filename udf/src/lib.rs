@@ -2,7 +2,7 @@
 //!
 //! - [`embed`](mod@embed): `embed(url [, instruction])`, one unit vector a row.
 //! - [`cosine_similarity`]: how alike two vectors are.
-//! - [`vector_bytes`]: vectors as bytes and back, for `BYTEA` columns.
+//! - [`vector_bytes`]: vectors as bytes, for `BYTEA` columns.
 //!
 //! `embed` is planned as an operator of its own, not evaluated as an expression: see [`embed`](mod@embed) for why.
 

@@ -217,3 +217,24 @@ async fn a_row_that_cannot_be_embedded_is_left_out_and_dead_lettered() {
         [("corrupt".to_string(), 2), ("bad_record".to_string(), 1)].into()
     );
 }
+
+#[tokio::test]
+async fn rows_beside_one_that_fails_are_still_embedded_once() {
+    let bench = bench();
+    let query = "INSERT INTO vectors SELECT concat(id, 12 / n), embed(url) FROM media;";
+    assert_eq!(
+        run(&bench, query).await.len(),
+        3,
+        "the row that divides by zero is left out"
+    );
+    assert!(bench.calls().values().all(|calls| *calls == 1), "{:?}", bench.calls());
+}
+
+#[tokio::test]
+async fn a_plain_null_fits_a_vector_column() {
+    let bench = bench();
+    assert_eq!(
+        run(&bench, "INSERT INTO vectors SELECT id, NULL FROM media WHERE n = 1;").await,
+        [json!({"id":"a","vector":null})]
+    );
+}

@@ -85,6 +85,31 @@ async fn files_alone_may_be_aggregated_and_sorted() {
 }
 
 #[tokio::test]
+async fn files_alone_keep_the_order_that_the_query_gives_them() {
+    let bench = bench();
+    assert_eq!(
+        numbers(
+            &bench,
+            "INSERT INTO out SELECT id, n FROM media ORDER BY n DESC LIMIT 3;"
+        )
+        .await,
+        [9, 8, 7]
+    );
+    let distinct = "INSERT INTO out SELECT DISTINCT ON (id) id, n FROM media ORDER BY id, n DESC;";
+    let bench = self::bench();
+    assert_eq!(numbers(&bench, distinct).await, [8, 9, 6, 7]);
+}
+
+#[tokio::test]
+async fn a_query_that_fails_on_no_row_at_all_stops_the_job() {
+    let bench = bench();
+    let sql = format!("{MEDIA}\n{OUT}\nINSERT INTO out SELECT id, n + CAST('x' AS BIGINT) FROM media;");
+    let error = message(bench.run(&sql).await);
+    assert!(error.starts_with("test.sql:") && error.contains("'x'"), "{error}");
+    assert!(bench.rows("dead.jsonl").is_empty(), "no row is blamed");
+}
+
+#[tokio::test]
 async fn a_row_on_which_an_expression_fails_fails_alone() {
     let bench = bench();
     assert_eq!(
@@ -211,10 +236,7 @@ async fn an_insert_that_does_not_fit_says_how() {
         ),
         ("INSERT INTO out (id, m) SELECT id, n FROM media;", "no column m"),
         ("INSERT INTO out SELECT embed(url), n FROM media;", "cannot be cast"),
-        (
-            "INSERT INTO media SELECT id, url, n FROM media;",
-            "declare one table for each",
-        ),
+        ("INSERT INTO media SELECT id, url, n FROM media;", "used as a sink"),
     ] {
         let error = refusal(query).await;
         assert!(error.contains(words), "{query} gives {error}");

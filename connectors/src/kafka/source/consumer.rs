@@ -91,7 +91,7 @@ impl SourceEvents {
                 table = self.table,
                 topic = self.topic,
                 waited_s = self.fence_timeout.as_secs(),
-                "partitions go to another consumer while rows of them are being written; both will write those rows"
+                "partitions go to another consumer while rows of them are being written; those rows are given up here"
             );
         }
         self.buffer.new_generation();
@@ -164,6 +164,15 @@ impl ConsumerContext for SourceEvents {
             }
         }
     }
+
+    // A partition that was paused before it was given away and comes back is still paused.
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(partitions) = rebalance
+            && let Err(error) = consumer.resume(partitions)
+        {
+            tracing::warn!(table = self.table, topic = self.topic, %error, "new partitions cannot be resumed");
+        }
+    }
 }
 
 /// What the thread works with.
@@ -184,7 +193,7 @@ impl Reader {
         let mut paused: Option<u64> = None;
         while !self.buffer.is_closed() {
             match paused {
-                // The partitions went away meanwhile; those of the new assignment are not paused.
+                // The partitions went away meanwhile; those of the new assignment were resumed.
                 Some(generation) if generation != self.buffer.generation() => paused = None,
                 Some(_) if self.buffer.wants_more() => {
                     self.set_paused(false);

@@ -201,7 +201,7 @@ impl KafkaSource {
         self.buffer.changed.notify_waiters();
     }
 
-    fn lost(&self, position: &Position, reason: &str) {
+    fn note_lost(&self, position: &Position, reason: &str) {
         metrics::counter!("sightstream_source_lost_commits_total", "table" => self.table.clone()).increment(1);
         tracing::warn!(
             table = self.table,
@@ -248,6 +248,17 @@ impl Source for KafkaSource {
         (position.generation == self.buffer.generation()).then_some(Admission { guard: Some(guard) })
     }
 
+    async fn lost(&self, position: &Position) {
+        loop {
+            let mut changed = std::pin::pin!(self.buffer.changed.notified());
+            changed.as_mut().enable();
+            if position.generation != self.buffer.generation() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     async fn commit(&self, position: &Position) -> Result<(), ConnectorError> {
         let offsets: BTreeMap<i32, i64> = position
             .offsets
@@ -260,7 +271,7 @@ impl Source for KafkaSource {
         let mut stopped: Option<Instant> = None;
         loop {
             if position.generation != self.buffer.generation() {
-                self.lost(position, "the partitions were given away");
+                self.note_lost(position, "the partitions were given away");
                 return Ok(());
             }
             let mut list = TopicPartitionList::new();
@@ -279,7 +290,7 @@ impl Source for KafkaSource {
             };
             match outcome(&error) {
                 Outcome::Lost => {
-                    self.lost(position, &error.to_string());
+                    self.note_lost(position, &error.to_string());
                     return Ok(());
                 }
                 Outcome::Refused => return Err(self.connection.refused(format!("offsets are not taken: {error}"))),
