@@ -120,6 +120,27 @@ fn settings_of_the_file_stand_below_flags_and_unknown_ones_are_refused() {
     );
 }
 
+#[test]
+fn a_password_in_a_target_of_dead_letters_that_cannot_be_used_is_not_told() {
+    const TARGET: &str = "kafka://h/t?sasl.password=s3cret&bad=1";
+    let folder = folder();
+    let job = |query: &str| file_job(folder.path(), "", query);
+    let select = "SELECT id FROM media;";
+    let mut by_flag = job(select);
+    by_flag.args(["--dead-letters", TARGET]);
+    let by_flag = output(by_flag);
+    let mut by_environment = job(select);
+    by_environment.env("SIGHTSTREAM_DEAD_LETTERS", TARGET);
+    let by_environment = output(by_environment);
+    let by_file = output(job(&format!("SET sightstream.dead_letters = '{TARGET}'; {select}")));
+    for failed in [by_flag, by_environment, by_file] {
+        let told = stderr(&failed);
+        assert_eq!(code(&failed), 2, "{told}");
+        assert!(told.contains("'kafka://h/t'") && told.contains("bad"), "{told}");
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+}
+
 /// A broker in this process with a topic `media` that holds `records` records.
 fn broker(records: usize) -> MockCluster<'static, DefaultProducerContext> {
     let broker = MockCluster::new(1).expect("a broker starts");

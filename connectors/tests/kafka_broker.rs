@@ -281,7 +281,10 @@ async fn a_member_that_was_busy_when_another_joined_reads_its_partitions_on() {
         async move { slowly(&other, usize::MAX).await }
     });
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(busy.admit(&first.position).await.is_none(), "its epoch went with the partitions");
+    assert!(
+        busy.admit(&first.position).await.is_none(),
+        "its epoch went with the partitions"
+    );
     within(busy.lost(&first.position)).await;
     let mut read = within(async { slowly(&busy, usize::MAX).await }).await;
     read.extend(within(other_reader).await.expect("it reads to the end"));

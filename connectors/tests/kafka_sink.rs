@@ -5,11 +5,12 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use rdkafka::message::{Message, Timestamp};
+use rdkafka::message::{Headers, Message, Timestamp};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::{Value, json};
+use sightstream_connectors::format::{TYPE_JSON, TYPE_KEY};
 use sightstream_connectors::{Role, SinkContext, TableDefinition, open_sink, validate};
 use support::*;
 
@@ -84,6 +85,105 @@ async fn rows_become_json_records_with_key_and_time() {
         (value(&messages[1])["id"].clone(), messages[1].key()),
         (Value::Null, None)
     );
+}
+
+/// A table with the columns `id TEXT, meta JSON`, of which `meta` holds the headers.
+fn table_with_headers(servers: &str) -> TableDefinition {
+    let json = [(TYPE_KEY.to_string(), TYPE_JSON.to_string())].into();
+    TableDefinition {
+        schema: Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Utf8, true),
+            Field::new("meta", DataType::Utf8, true).with_metadata(json),
+        ])),
+        ..table(servers, &[("sink.headers_field", "meta")])
+    }
+}
+
+fn rows_with_headers(headers: &[Option<&str>]) -> RecordBatch {
+    let ids = (0..headers.len()).map(|id| id.to_string());
+    let columns: [(&str, ArrayRef); 2] = [
+        ("id", Arc::new(StringArray::from_iter_values(ids))),
+        ("meta", Arc::new(StringViewArray::from(headers.to_vec()))),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true)))
+        .expect("the columns are of one length")
+}
+
+fn headers(message: &impl Message) -> Option<Vec<(String, Option<String>)>> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the headers are text");
+    let headers = message.headers()?.iter();
+    Some(
+        headers
+            .map(|header| (header.key.to_string(), header.value.map(text)))
+            .collect(),
+    )
+}
+
+#[tokio::test]
+async fn a_column_of_headers_becomes_the_records_headers_and_is_left_out_of_the_value() {
+    let cluster = cluster(1);
+    let servers = cluster.bootstrap_servers();
+    let sink = within(open_sink(&table_with_headers(&servers), &SinkContext::default()))
+        .await
+        .expect("the sink opens");
+    let repeated = r#"{"trace": ["1", null, "2"]}"#;
+    let rows = rows_with_headers(&[Some(r#"{"z": "1", "a": "ä"}"#), None, Some("null"), Some(repeated)]);
+    assert_eq!(within(sink.write(&rows)).await.expect("the rows are taken"), []);
+    let messages = tokio::task::spawn_blocking(move || consume(&servers, "media", 4))
+        .await
+        .expect("it reads");
+    let header = |name: &str, value: Option<&str>| (name.to_string(), value.map(str::to_string));
+    assert_eq!(value(&messages[0]), json!({"id": "0"}));
+    assert_eq!(
+        messages.iter().map(headers).collect::<Vec<_>>(),
+        [
+            Some(vec![header("z", Some("1")), header("a", Some("ä"))]),
+            None,
+            None,
+            Some(vec![
+                header("trace", Some("1")),
+                header("trace", None),
+                header("trace", Some("2"))
+            ]),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_row_whose_headers_are_no_object_of_texts_is_rejected_by_itself() {
+    let cluster = cluster(1);
+    let servers = cluster.bootstrap_servers();
+    let sink = within(open_sink(&table_with_headers(&servers), &SinkContext::default()))
+        .await
+        .expect("the sink opens");
+    let rows = rows_with_headers(&[Some("[]"), Some("{}"), Some("no JSON"), Some(r#"{"n": 1}"#), None]);
+    let rejections = within(sink.write(&rows)).await.expect("two are taken");
+    let reasons: Vec<(usize, &str)> = rejections
+        .iter()
+        .map(|rejection| (rejection.row, rejection.reason.as_str()))
+        .collect();
+    let no_object = "column `meta`: headers are a JSON object of names and texts";
+    assert_eq!(
+        reasons,
+        [
+            (0, no_object),
+            (2, no_object),
+            (3, "column `meta`: the header 'n' is not a text")
+        ]
+    );
+    let messages = tokio::task::spawn_blocking(move || consume(&servers, "media", 2))
+        .await
+        .expect("it reads");
+    let ids: Vec<Value> = messages.iter().map(|message| value(message)["id"].clone()).collect();
+    assert_eq!(ids, ["1", "4"]);
+}
+
+#[test]
+fn a_table_needs_a_column_beside_that_of_the_headers() {
+    let mut table = table_with_headers("localhost:9092");
+    table.schema = Arc::new(table.schema.project(&[1]).expect("it has two columns"));
+    let error = validate(&table, Role::Sink).expect_err("the value would be empty");
+    assert!(error.to_string().contains("the table has no other"), "{error}");
 }
 
 #[tokio::test]
@@ -192,6 +292,8 @@ fn options_that_cannot_be_used_are_named_with_the_way_out() {
         (&[("sink.commit_mode", "exactly_once")][..], "at least once"),
         (&[("sink.key_field", "nope")], "the column `nope`"),
         (&[("sink.timestamp_field", "id")], "no TIMESTAMP"),
+        (&[("sink.headers_field", "nope")], "the column `nope`"),
+        (&[("sink.headers_field", "vector")], "neither JSON nor TEXT"),
         (&[("source.offset", "earliest")], "unknown option 'source.offset'"),
         (&[("client_configs", "transactional.id=x")], "at least once"),
     ] {

@@ -14,9 +14,7 @@ pub(crate) fn field(name: &str, sql_type: &SqlType, nullable: bool) -> Result<Fi
     let field = Field::new(name, data_type(sql_type)?, nullable);
     Ok(match sql_type {
         // Connectors read and write it as JSON, not as a string.
-        SqlType::JSON | SqlType::JSONB => {
-            field.with_metadata([(TYPE_KEY.to_string(), TYPE_JSON.to_string())].into())
-        }
+        SqlType::JSON | SqlType::JSONB => field.with_metadata([(TYPE_KEY.to_string(), TYPE_JSON.to_string())].into()),
         _ => field,
     })
 }

@@ -44,10 +44,10 @@ pub(crate) fn number_rows(
 pub(crate) fn tables(plan: &LogicalPlan) -> Result<Vec<String>> {
     let mut names = Vec::new();
     plan.apply_with_subqueries(|node| {
-        if let Some(table) = epoch_table(node) {
-            if !names.contains(&table.name) {
-                names.push(table.name);
-            }
+        if let Some(table) = epoch_table(node)
+            && !names.contains(&table.name)
+        {
+            names.push(table.name);
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -259,13 +259,14 @@ impl Numbering<'_> {
                     join.join_type.to_string().to_uppercase()
                 );
             }
-        } else if on_left && on_right {
-            right = without_number(right)?;
-        } else if on_right && matches!(join.join_type, JoinType::Left | JoinType::Full) {
-            right = without_number(right)?;
-        }
-        if self.arrival == Arrival::Whole && matches!(join.join_type, JoinType::Right | JoinType::Full) {
-            left = without_number(left)?;
+        } else {
+            // A side that may be filled with NULLs has no number for every row, and one number is enough.
+            if on_left && matches!(join.join_type, JoinType::Right | JoinType::Full) {
+                left = without_number(left)?;
+            }
+            if number_of(&left).is_some() || matches!(join.join_type, JoinType::Left | JoinType::Full) {
+                right = without_number(right)?;
+            }
         }
         Ok(LogicalPlan::Join(Join::try_new(
             Arc::new(left),

@@ -65,7 +65,7 @@ pub struct JobArgs {
         long,
         env = "SIGHTSTREAM_DEAD_LETTERS",
         value_name = "TARGET",
-        value_parser = DeadLetterTarget::parse,
+        value_parser = values::DeadLetterParser,
         hide_env_values = true
     )]
     pub dead_letters: Option<DeadLetterTarget>,
@@ -94,7 +94,12 @@ pub struct JobArgs {
 impl JobArgs {
     /// Fills what neither a flag nor an environment variable says from the settings of a SQL file.
     pub fn fill(&mut self, settings: &mut Settings) -> Result<(), UsageError> {
-        settings.fill("dead_letters", &mut self.dead_letters, DeadLetterTarget::parse)?;
+        settings.fill_shown(
+            "dead_letters",
+            &mut self.dead_letters,
+            DeadLetterTarget::parse,
+            DeadLetterTarget::shown,
+        )?;
         settings.fill("epoch_rows", &mut self.epoch_rows, values::count)?;
         settings.fill("epoch_bytes", &mut self.epoch_bytes, values::bytes)?;
         settings.fill("epoch_delay", &mut self.epoch_delay, values::duration)?;

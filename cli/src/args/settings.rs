@@ -33,14 +33,26 @@ impl Settings {
         slot: &mut Option<T>,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<(), UsageError> {
+        self.fill_shown(name, slot, parse, str::to_string)
+    }
+
+    /// As [`Settings::fill`], for a setting that may hold a password: an error tells what `shown` makes of the value.
+    pub fn fill_shown<T>(
+        &mut self,
+        name: &'static str,
+        slot: &mut Option<T>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+        shown: impl FnOnce(&str) -> String,
+    ) -> Result<(), UsageError> {
         self.known.push(name);
         let Some(Setting { value: text, line }) = self.values.remove(name) else {
             return Ok(());
         };
         let value = parse(&text).map_err(|message| {
             UsageError(format!(
-                "{}:{line}: sightstream.{name} cannot be '{text}': {message}",
-                self.file
+                "{}:{line}: sightstream.{name} cannot be '{}': {message}",
+                self.file,
+                shown(&text)
             ))
         })?;
         slot.get_or_insert(value);
@@ -102,6 +114,18 @@ mod tests {
             error.starts_with("index.sql:3: sightstream.min_pixels cannot be 'few'"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_password_in_a_wrong_value_is_not_told() {
+        let mut job = crate::args::JobArgs::default();
+        let error = job.fill(&mut settings("dead_letters", "kafka://h/t?sasl.password=s3cret&bad=1"));
+        let error = error.expect_err("there is no setting 'bad'").to_string();
+        assert!(
+            error.starts_with("index.sql:3: sightstream.dead_letters cannot be 'kafka://h/t': "),
+            "{error}"
+        );
+        assert!(error.contains("bad") && !error.contains("s3cret"), "{error}");
     }
 
     #[test]

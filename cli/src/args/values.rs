@@ -1,7 +1,12 @@
 //! How values are written on the command line and in `SET`: durations, sizes, devices.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
+use sightstream_connectors::dead_letter::DeadLetterTarget;
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice};
 use sightstream_model::error::ModelError;
 
@@ -64,6 +69,27 @@ pub fn device(text: &str) -> Result<DeviceChoice, String> {
 /// `f32`, `f16`, `bf16`.
 pub fn dtype(text: &str) -> Result<DtypeChoice, String> {
     text.parse().map_err(message)
+}
+
+/// Where dead letters go. The text may hold passwords, and clap's own error for a value that cannot be used tells all
+/// of it; this one tells the part without them.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLetterParser;
+
+impl TypedValueParser for DeadLetterParser {
+    type Value = DeadLetterTarget;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, text: &OsStr) -> Result<Self::Value, clap::Error> {
+        let text = text
+            .to_str()
+            .ok_or_else(|| clap::Error::new(ErrorKind::InvalidUtf8).with_cmd(command))?;
+        DeadLetterTarget::parse(text).map_err(|reason| {
+            let shown = DeadLetterTarget::shown(text);
+            let flag = arg.map_or_else(|| "--dead-letters".to_string(), Arg::to_string);
+            let message = format!("invalid value '{shown}' for '{flag}': {reason}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
+    }
 }
 
 /// What is wrong with a value, without the option's name, which whoever reads it says already.

@@ -1,7 +1,5 @@
 //! Dead letters in a file.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,21 +11,21 @@ use serde_json::{Map, Value, json};
 
 use super::{DeadLetter, DeadLetters};
 use crate::ConnectorError;
-use crate::files::open_lines;
+use crate::files::LinesFile;
 
-/// A file of JSON lines, appended to. A line holds `at`, `table`, `stage`, `code` and `reason`, and from the record
+/// A file of JSON lines, appended to; several processes may share it. A line holds `at`, `table`, `stage`, `code` and `reason`, and from the record
 /// `topic`, `partition`, `offset`, `timestamp_ms`, `key`, `value` and `headers` (a list of `name`, `value`). Bytes that
 /// are UTF-8 are text; others are base64, and a field `key_encoding`, `value_encoding` or (in a header) `encoding`
 /// says so.
 pub struct DeadLetterFile {
     path: PathBuf,
-    file: Arc<Mutex<File>>,
+    file: Arc<Mutex<LinesFile>>,
 }
 
 impl DeadLetterFile {
     /// Opens or makes the file and the directories above it.
     pub fn open(path: PathBuf) -> Result<Self, ConnectorError> {
-        let file = open_lines(&path).map_err(|source| ConnectorError::Io {
+        let file = LinesFile::open(&path).map_err(|source| ConnectorError::Io {
             path: path.display().to_string(),
             source,
         })?;
@@ -39,7 +37,7 @@ impl DeadLetterFile {
 
     async fn with_file<F>(&self, work: F) -> Result<(), ConnectorError>
     where
-        F: FnOnce(&mut File) -> std::io::Result<()> + Send + 'static,
+        F: FnOnce(&mut LinesFile) -> std::io::Result<()> + Send + 'static,
     {
         let file = Arc::clone(&self.file);
         tokio::task::spawn_blocking(move || work(&mut file.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -56,11 +54,11 @@ impl DeadLetterFile {
 impl DeadLetters for DeadLetterFile {
     async fn write(&self, letters: &[DeadLetter]) -> Result<(), ConnectorError> {
         let text: String = letters.iter().map(|letter| format!("{}\n", line(letter))).collect();
-        self.with_file(move |file| file.write_all(text.as_bytes())).await
+        self.with_file(move |file| file.append(text.as_bytes())).await
     }
 
     async fn flush(&self) -> Result<(), ConnectorError> {
-        self.with_file(|file| file.sync_data()).await
+        self.with_file(LinesFile::sync).await
     }
 }
 

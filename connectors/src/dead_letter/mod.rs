@@ -94,7 +94,7 @@ impl DeadLetterTarget {
     /// Reads the text of a flag.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A sentence that says what is wrong with it, without the settings, which may hold passwords.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text == "none" {
             return Ok(Self::None);
@@ -102,12 +102,23 @@ impl DeadLetterTarget {
         if let Some(rest) = text.strip_prefix("kafka://") {
             return parse_topic(rest).map(Self::Topic);
         }
-        if text.is_empty() || text.contains("://") {
+        // A slash that is missing must not make a password the name of a file.
+        if text.is_empty() || text.contains("://") || text.starts_with("kafka:") {
             return Err(format!(
-                "dead letters go to 'none', to 'kafka://host:port/topic' or to a file, not to '{text}'"
+                "dead letters go to 'none', to 'kafka://host:port/topic' or to a file, not to '{}'",
+                Self::shown(text)
             ));
         }
         Ok(Self::File(text.into()))
+    }
+
+    /// The text of a flag without what may be a password in it: the settings behind `?`, and what stands before `@`.
+    pub fn shown(text: &str) -> String {
+        let place = text.split_once('?').map_or(text, |(place, _)| place);
+        match (place.split_once("://"), place.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            _ => place.to_string(),
+        }
     }
 
     /// Opens the target; `None` for [`DeadLetterTarget::None`].
@@ -133,11 +144,23 @@ impl std::fmt::Display for DeadLetterTarget {
 
 fn parse_topic(rest: &str) -> Result<Connection, String> {
     let (place, settings) = rest.split_once('?').unwrap_or((rest, ""));
+    if place.contains('@') {
+        return Err(
+            "a user and a password are settings: kafka://host:port/topic?sasl.username=…&sasl.password=…".into(),
+        );
+    }
     let (servers, topic) = place.split_once('/').unwrap_or((place, ""));
     if servers.is_empty() || topic.is_empty() {
         return Err(format!(
             "'kafka://{place}' names no topic; write kafka://host:port/topic"
         ));
+    }
+    // Looked at here, because the error for an unknown setting would tell the second half of a password with a `&`.
+    if settings
+        .split('&')
+        .any(|setting| !setting.is_empty() && !setting.contains('='))
+    {
+        return Err("what follows '?' is name=value&name=value; an '&' in a value is written %26".into());
     }
     let client: BTreeMap<String, String> = form_urlencoded::parse(settings.as_bytes()).into_owned().collect();
     let connection = Connection {
@@ -182,6 +205,26 @@ mod tests {
             let reason = DeadLetterTarget::parse(wrong).expect_err(wrong);
             assert!(reason.contains("kafka://") || reason.contains("no.such"), "{reason}");
         }
+    }
+
+    #[test]
+    fn the_error_of_a_target_holds_no_password() {
+        for wrong in [
+            "kafka://h/t?sasl.password=s3cret&bad=1",
+            "kafka://h/t?sasl.password=x&s3cret",
+            "kafka://h?sasl.password=s3cret",
+            "kafka:/h/t?sasl.password=s3cret",
+            "KAFKA://h/t?sasl.password=s3cret",
+            "kafka://user:s3cret@h/t",
+            "s3://key:s3cret@bucket/dead",
+        ] {
+            let reason = DeadLetterTarget::parse(wrong).expect_err(wrong);
+            assert!(!reason.contains("s3cret"), "{reason}");
+            let shown = DeadLetterTarget::shown(wrong);
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
+        assert_eq!(DeadLetterTarget::shown("kafka://h:1/t?a=b"), "kafka://h:1/t");
+        assert_eq!(DeadLetterTarget::shown("dead@home.jsonl"), "dead@home.jsonl");
     }
 
     #[test]

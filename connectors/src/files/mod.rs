@@ -13,9 +13,12 @@
 //! A source ends at the end of its last file. Files keep no position: a restart reads them again, which a sink that
 //! knows its rows by an id (Qdrant) takes without doubling them.
 //!
-//! A `single_file` sink appends JSON lines. A `filesystem` sink writes a new part at every flush, aside, and gives it
+//! A line of a source may have at most 64 MiB. A longer one is a bad record, of which the first 64 KiB are kept.
+//!
+//! A `single_file` sink appends JSON lines; several processes may append to one file. A `filesystem` sink writes a new part at every flush, aside, and gives it
 //! its name when it is whole and durable. Rows that are replayed after a crash are written again.
 
+mod lines;
 mod parquet;
 mod sink;
 mod source;
@@ -26,7 +29,7 @@ use std::sync::Arc;
 use ::parquet::basic::{Compression, ZstdLevel};
 use url::Url;
 
-pub(crate) use sink::open_lines;
+pub(crate) use lines::LinesFile;
 pub use sink::{LinesSink, PartsSink};
 pub use source::FileSource;
 
@@ -117,6 +120,7 @@ fn source(table: &TableDefinition, context: &SourceContext) -> Result<source::Co
         decoder,
         bad_data,
         limits: context.limits,
+        max_line: source::MAX_LINE,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Files as sinks of rows.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,23 +14,23 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use uuid::Uuid;
 
-use super::io_error;
+use super::{LinesFile, io_error};
 use crate::format::{Conformed, JsonEncoder, JsonOptions, conform};
 use crate::{ConnectorError, Rejection, Sink};
 
-/// Appends rows to one file, a JSON object a line.
+/// Appends rows to one file, a JSON object a line. Several processes may append to the same file.
 pub struct LinesSink {
     path: PathBuf,
     schema: SchemaRef,
     encoder: JsonEncoder,
-    file: Arc<Mutex<File>>,
+    file: Arc<Mutex<LinesFile>>,
 }
 
 impl LinesSink {
     /// Opens or makes the file. A last line that was cut short by a crash is taken off: its row was not
     /// acknowledged, so it comes again.
     pub(super) fn open(path: PathBuf, schema: SchemaRef, json: JsonOptions) -> Result<Self, ConnectorError> {
-        let file = open_lines(&path).map_err(io_error(&path))?;
+        let file = LinesFile::open(&path).map_err(io_error(&path))?;
         Ok(Self {
             path,
             schema,
@@ -41,7 +41,7 @@ impl LinesSink {
 
     async fn with_file<F>(&self, work: F) -> Result<(), ConnectorError>
     where
-        F: FnOnce(&mut File) -> std::io::Result<()> + Send + 'static,
+        F: FnOnce(&mut LinesFile) -> std::io::Result<()> + Send + 'static,
     {
         let file = Arc::clone(&self.file);
         blocking(move || work(&mut file.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -50,59 +50,17 @@ impl LinesSink {
     }
 }
 
-/// Opens a file of JSON lines to append to, and mends its end.
-pub(crate) fn open_lines(path: &Path) -> std::io::Result<File> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::create_dir_all(parent)?;
-    }
-    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
-    let length = file.metadata()?.len();
-    let last = last_line(&mut file, length)?;
-    if last.is_empty() {
-        return Ok(file);
-    }
-    if serde_json::from_slice::<serde::de::IgnoredAny>(&last).is_ok() {
-        file.write_all(b"\n")?;
-    } else {
-        tracing::warn!(path = %path.display(), bytes = last.len(), "a line that was cut short is taken off the end");
-        file.set_len(length - last.len() as u64)?;
-    }
-    Ok(file)
-}
-
-/// What follows the last line end.
-fn last_line(file: &mut File, length: u64) -> std::io::Result<Vec<u8>> {
-    const STEP: u64 = 64 << 10;
-    let mut line = Vec::new();
-    let mut start = length;
-    while start > 0 {
-        let step = STEP.min(start);
-        start -= step;
-        file.seek(SeekFrom::Start(start))?;
-        let mut chunk = Vec::new();
-        Read::take(&mut *file, step).read_to_end(&mut chunk)?;
-        let after = chunk.iter().rposition(|byte| *byte == b'\n').map(|end| end + 1);
-        chunk.drain(..after.unwrap_or(0));
-        chunk.append(&mut line);
-        line = chunk;
-        if after.is_some() {
-            break;
-        }
-    }
-    Ok(line)
-}
-
 #[async_trait]
 impl Sink for LinesSink {
     async fn write(&self, batch: &RecordBatch) -> Result<Vec<Rejection>, ConnectorError> {
         let Conformed { batch, rejections, .. } = conform(batch, &self.schema)?;
         let text = lines(&self.encoder, &batch)?;
-        self.with_file(move |file| file.write_all(&text)).await?;
+        self.with_file(move |file| file.append(&text)).await?;
         Ok(rejections)
     }
 
     async fn flush(&self) -> Result<(), ConnectorError> {
-        self.with_file(|file| file.sync_data()).await
+        self.with_file(LinesFile::sync).await
     }
 
     async fn close(&self) -> Result<(), ConnectorError> {

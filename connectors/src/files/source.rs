@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
+use super::lines::{Line, read_line};
 use super::parquet::ParquetFile;
 use super::{FileFormat, io_error};
 use crate::format::{BadData, JsonOptions, RecordDecoder};
@@ -18,6 +19,9 @@ use crate::{
     Admission, ConnectorError, Epoch, EpochLimits, Origin, Position, RejectedRecord, Source, SourceRecord,
     TableDefinition,
 };
+
+/// The most bytes in a line. A file without line ends is not one record, and would be read into memory as one.
+pub(super) const MAX_LINE: usize = 64 << 20;
 
 /// A source's options, checked.
 pub(super) struct Config {
@@ -29,6 +33,8 @@ pub(super) struct Config {
     pub(super) decoder: RecordDecoder,
     pub(super) bad_data: BadData,
     pub(super) limits: EpochLimits,
+    /// [`MAX_LINE`], smaller in tests.
+    pub(super) max_line: usize,
 }
 
 /// What [`Source::next_epoch`] gives.
@@ -190,22 +196,30 @@ impl Reader {
             let Some(Current::Lines { path, lines, line }) = &mut self.current else {
                 break;
             };
-            let mut value = Vec::new();
-            if lines.read_until(b'\n', &mut value).map_err(io_error(path))? == 0 {
-                self.current = None;
-                continue;
-            }
+            let (mut value, too_long) = match read_line(lines, self.config.max_line).map_err(io_error(path))? {
+                None => {
+                    self.current = None;
+                    continue;
+                }
+                Some(Line::Whole(value)) => (value, false),
+                Some(Line::TooLong(excerpt)) => (excerpt, true),
+            };
             let offset = *line;
             *line += 1;
             value.truncate(value.trim_ascii_end().len());
-            if value.is_empty() {
+            if value.is_empty() && !too_long {
                 continue;
             }
             bytes += value.len();
             let topic = path.display().to_string();
             position.offsets.insert(topic.clone(), *line);
             let record = record(&self.config.table.name, topic, offset, value);
-            match self.config.decoder.decode(&record) {
+            let decoded = if too_long {
+                Err(too_long_reason(self.config.max_line, &record))
+            } else {
+                self.config.decoder.decode(&record)
+            };
+            match decoded {
                 Ok(row) => {
                     rows.push(row);
                     records.push(record);
@@ -244,6 +258,11 @@ impl Reader {
             }
         }
     }
+}
+
+fn too_long_reason(limit: usize, record: &SourceRecord) -> String {
+    let kept = record.value.as_ref().map_or(0, Vec::len);
+    format!("the line has more than {limit} bytes, of which the first {kept} are kept here")
 }
 
 /// A record of a file.
@@ -309,4 +328,53 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     path.extension()
         .and_then(|extension| extension.to_str())
         .is_some_and(|extension| extensions.contains(&extension))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{DataType, Field, Schema};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::SourceContext;
+
+    #[tokio::test]
+    async fn a_line_beyond_the_limit_is_rejected_by_itself() {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().join("in.jsonl");
+        let long = format!("{{\"id\": \"{}\"}}", "x".repeat(100));
+        fs::write(&path, format!("{{\"id\": \"a\"}}\n{long}\n{{\"id\": \"b\"}}\n{long}")).expect("a new file");
+        let options = [
+            ("connector", "single_file"),
+            ("type", "source"),
+            ("path", path.to_str().expect("the path is UTF-8")),
+            ("format", "json"),
+        ];
+        let table = TableDefinition {
+            name: "media".into(),
+            schema: Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)])),
+            metadata_columns: Vec::new(),
+            options: options.map(|(key, value)| (key.into(), value.into())).into(),
+        };
+        let context = SourceContext {
+            limits: EpochLimits::default(),
+            until_caught_up: false,
+            member: String::new(),
+        };
+        let mut config = super::super::source(&table, &context).expect("the options are right");
+        config.max_line = 20;
+        let source = FileSource::open(config).expect("the file opens");
+        let epoch = source.next_epoch().await.expect("it can be read").expect("it has rows");
+        let ids: Vec<_> = epoch.batch["id"].as_string::<i32>().iter().flatten().collect();
+        assert_eq!(ids, ["a", "b"]);
+        let places: Vec<_> = epoch.rejected.iter().map(|bad| bad.record.origin.offset).collect();
+        assert_eq!(places, [1, 3], "the line, counted from 0");
+        let RejectedRecord { record, reason } = &epoch.rejected[0];
+        assert!(
+            reason.ends_with("line 2: the line has more than 20 bytes, of which the first 21 are kept here"),
+            "{reason}"
+        );
+        assert_eq!(record.value.as_deref(), Some(&long.as_bytes()[..21]));
+    }
 }

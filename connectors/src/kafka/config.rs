@@ -113,6 +113,7 @@ pub(super) struct SinkConfig {
     /// Column indices.
     pub(super) key: Option<usize>,
     pub(super) timestamp: Option<usize>,
+    pub(super) headers: Option<usize>,
 }
 
 impl SinkConfig {
@@ -152,9 +153,14 @@ impl SinkConfig {
                 table.schema.field(index).name()
             )));
         }
+        let headers = column("sink.headers_field")?;
+        if let Some(index) = headers {
+            check_headers(&table.schema, index).map_err(|reason| options.error(reason))?;
+        }
         if let Some(metadata) = table.metadata_columns.first() {
             return Err(options.error(format!(
-                "column `{}` is METADATA, which only a source has; for a key write 'sink.key_field'",
+                "column `{}` is METADATA, which only a source has; for a key write 'sink.key_field', for headers \
+                 'sink.headers_field'",
                 metadata.column
             )));
         }
@@ -166,8 +172,30 @@ impl SinkConfig {
             json,
             key,
             timestamp,
+            headers,
         })
     }
+}
+
+/// Whether the column at `index` can hold headers, and leaves others for the value.
+fn check_headers(schema: &SchemaRef, index: usize) -> Result<(), String> {
+    let field = schema.field(index);
+    let name = field.name();
+    if !matches!(
+        field.data_type(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    ) {
+        return Err(format!(
+            "'sink.headers_field' names the column `{name}`, which is neither JSON nor TEXT"
+        ));
+    }
+    if schema.fields().len() == 1 {
+        return Err(format!(
+            "'sink.headers_field' names the column `{name}`, which is left out of the record's value, and the table has \
+             no other"
+        ));
+    }
+    Ok(())
 }
 
 /// The options that sources and sinks share.

@@ -12,6 +12,7 @@
 //! | `source.read_mode` | source | `read_uncommitted` (default) or `read_committed` |
 //! | `bad_data` | source | `dead_letter` (default), `drop` (counted and skipped), `fail` (the job stops there) |
 //! | `sink.key_field` | sink | the column whose value is the record's key |
+//! | `sink.headers_field` | sink | the JSON or TEXT column whose entries are the record's headers, left out of the value |
 //! | `sink.timestamp_field` | sink | the TIMESTAMP column that is the record's time |
 //! | `sink.commit_mode` | sink | `at_least_once` |
 //! | `client_configs` | both | `name=value,name=value` for librdkafka |

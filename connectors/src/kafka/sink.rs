@@ -4,6 +4,8 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use async_trait::async_trait;
+use rdkafka::message::{Header, OwnedHeaders};
+use serde_json::{Map, Value};
 
 use super::config::SinkConfig;
 use super::{Outgoing, TopicWriter};
@@ -31,7 +33,8 @@ impl KafkaSink {
         })
     }
 
-    fn records(&self, batch: &RecordBatch) -> Result<Vec<Outgoing>, ConnectorError> {
+    /// The record of each row, or the reason why the row can be none.
+    fn records(&self, batch: &RecordBatch) -> Result<Vec<Result<Outgoing, String>>, ConnectorError> {
         let internal = |error: arrow::error::ArrowError| ConnectorError::Internal(error.to_string());
         let keys = self
             .config
@@ -44,24 +47,76 @@ impl KafkaSink {
             cast(&millis, &DataType::Int64)
         });
         let times = times.transpose().map_err(internal)?;
-        let values = self.encoder.encode(batch)?;
+        let headers = self
+            .config
+            .headers
+            .map(|index| cast(batch.column(index), &DataType::LargeUtf8))
+            .transpose()
+            .map_err(internal)?;
+        let values = self.encoder.encode(&self.value_columns(batch).map_err(internal)?)?;
         Ok(values
             .into_iter()
             .enumerate()
-            .map(|(row, value)| Outgoing {
-                key: keys
-                    .as_ref()
-                    .filter(|keys| keys.is_valid(row))
-                    .map(|keys| keys.as_binary::<i64>().value(row).to_vec()),
-                value: Some(value),
-                timestamp: times
-                    .as_ref()
-                    .filter(|times| times.is_valid(row))
-                    .map(|times| times.as_primitive::<Int64Type>().value(row)),
-                headers: None,
+            .map(|(row, value)| {
+                let headers = headers.as_ref().filter(|headers| headers.is_valid(row));
+                Ok(Outgoing {
+                    key: keys
+                        .as_ref()
+                        .filter(|keys| keys.is_valid(row))
+                        .map(|keys| keys.as_binary::<i64>().value(row).to_vec()),
+                    value: Some(value),
+                    timestamp: times
+                        .as_ref()
+                        .filter(|times| times.is_valid(row))
+                        .map(|times| times.as_primitive::<Int64Type>().value(row)),
+                    headers: match headers {
+                        Some(headers) => self.headers(headers.as_string::<i64>().value(row))?,
+                        None => None,
+                    },
+                })
             })
             .collect())
     }
+
+    /// The columns that make the value: all but that of the headers.
+    fn value_columns(&self, batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
+        let columns: Vec<usize> = (0..batch.num_columns())
+            .filter(|index| Some(*index) != self.config.headers)
+            .collect();
+        batch.project(&columns)
+    }
+
+    fn headers(&self, text: &str) -> Result<Option<OwnedHeaders>, String> {
+        let column = || {
+            let index = self.config.headers.unwrap_or_default();
+            self.config.schema.field(index).name()
+        };
+        parse_headers(text).map_err(|reason| format!("column `{}`: {reason}", column()))
+    }
+}
+
+/// The headers in a JSON object, in its order. The values are as a source's `headers` column has them: a text, null for
+/// a header without a value, a list where a name repeats.
+fn parse_headers(text: &str) -> Result<Option<OwnedHeaders>, String> {
+    let no_object = || "headers are a JSON object of names and texts".to_string();
+    let entries: Option<Map<String, Value>> = serde_json::from_str(text).map_err(|_| no_object())?;
+    let Some(entries) = entries else { return Ok(None) };
+    let mut headers = OwnedHeaders::new_with_capacity(entries.len());
+    for (name, value) in &entries {
+        let values = match value {
+            Value::Array(values) => values.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        for value in values {
+            let value = match value {
+                Value::Null => None,
+                Value::String(text) => Some(text.as_str()),
+                _ => return Err(format!("the header '{name}' is not a text")),
+            };
+            headers = headers.insert(Header { key: name, value });
+        }
+    }
+    Ok(Some(headers))
 }
 
 /// A key column's bytes: those of BYTEA as they are, anything else as its text.
@@ -82,12 +137,22 @@ impl Sink for KafkaSink {
             rows,
             mut rejections,
         } = conform(batch, &self.config.schema)?;
-        let refused = self.writer.write(&self.records(&batch)?).await?;
-        let written = batch.num_rows() - refused.len();
+        let (mut records, mut places) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        for (row, record) in rows.into_iter().zip(self.records(&batch)?) {
+            match record {
+                Ok(record) => {
+                    records.push(record);
+                    places.push(row);
+                }
+                Err(reason) => rejections.push(Rejection { row, reason }),
+            }
+        }
+        let refused = self.writer.write(&records).await?;
+        let written = records.len() - refused.len();
         metrics::counter!("sightstream_sink_rows_total", "table" => self.config.table.clone())
             .increment(written as u64);
         rejections.extend(refused.into_iter().map(|(index, reason)| Rejection {
-            row: rows[index],
+            row: places[index],
             reason,
         }));
         rejections.sort_by_key(|rejection| rejection.row);

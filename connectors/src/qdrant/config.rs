@@ -38,6 +38,13 @@ impl Location {
                 })
             };
         }
+        // Said without the text: what stands before the `@` is a password, and this is printed and logged.
+        if url.contains('@') {
+            return Err(format!(
+                "a URL with '@' cannot be used; write http(s)://HOST:{GRPC_PORT} without a user or a password, and \
+                 use the option api_key for the server's key"
+            ));
+        }
         let parsed = url::Url::parse(url).map_err(|error| format!("'{url}' is no URL: {error}"))?;
         if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
             return Err(format!(
@@ -51,8 +58,7 @@ impl Location {
             .next()
             .unwrap_or("");
         // The parser drops a port that is the scheme's own, so it is looked for in the text.
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let says_port = host
+        let says_port = authority
             .rsplit_once(':')
             .is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
         let port = if says_port {
@@ -195,6 +201,22 @@ mod tests {
             Ok(Location::Embedded { path: "./db".into() })
         );
         assert!(Location::parse("embedded:").is_err());
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_refused_without_being_told() {
+        for url in [
+            "http://user:s3cret@localhost:6334",
+            "https://s3cret@localhost",
+            "http://user:s3cret@localhost:no-port",
+            "user:s3cret@localhost",
+        ] {
+            let problem = Location::parse(url).expect_err(url);
+            assert!(
+                problem.contains("use the option api_key") && !problem.contains("s3cret"),
+                "{problem}"
+            );
+        }
     }
 
     #[test]

@@ -22,16 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Number, Value};
 
-/// The key in a field's metadata that says what a text is; see [`is_json`].
-const TYPE_KEY: &str = "sightstream.type";
-
-/// Whether `field` is a text whose content is JSON (declared `JSON` in SQL).
-pub(crate) fn is_json(field: &Field) -> bool {
-    field
-        .metadata()
-        .get(TYPE_KEY)
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("json"))
-}
+use crate::format::is_json;
 
 /// Whether a payload can hold values of `data_type`.
 pub(crate) fn is_supported(data_type: &DataType) -> bool {

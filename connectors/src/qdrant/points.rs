@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::ids::PointId;
 use super::payload::{self, PayloadColumns};
+use crate::format::is_json;
 
 /// A point's vectors.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,7 +131,7 @@ impl PointReader {
 
     /// The row `row` as a point; the error is the reason why it can be none.
     pub fn read(&self, batch: &RecordBatch, row: usize) -> Result<RowPoint, String> {
-        let json_id = payload::is_json(batch.schema_ref().field(self.id));
+        let json_id = is_json(batch.schema_ref().field(self.id));
         let (id, id_text) = read_id(batch.column(self.id), row, json_id)?;
         let vectors = read_vectors(batch.column(self.vector), row)?;
         let (collection, mut payload) = match &self.payload {
@@ -157,8 +158,7 @@ fn position(schema: &Schema, name: &str) -> Option<usize> {
 fn record_columns(schema: &Schema) -> Option<(usize, usize)> {
     let (collection, payload) = (position(schema, "collection_name")?, position(schema, "payload")?);
     let field = schema.field(payload);
-    let holds_entries =
-        payload::is_json(field) || matches!(field.data_type(), DataType::Struct(_) | DataType::Map(_, _));
+    let holds_entries = is_json(field) || matches!(field.data_type(), DataType::Struct(_) | DataType::Map(_, _));
     (schema.fields().len() == 4 && is_text(schema.field(collection).data_type()) && holds_entries)
         .then_some((collection, payload))
 }

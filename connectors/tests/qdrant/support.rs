@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Float32Array, ListArray, RecordBatch, StringArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use sightstream_connectors::format::{TYPE_JSON, TYPE_KEY};
 use sightstream_connectors::qdrant::{Collection, Store};
 use sightstream_connectors::{ConnectorError, Rejection, Sink, SinkContext, TableDefinition, VectorSpace, open_sink};
 
@@ -90,7 +91,7 @@ pub fn columns(columns: Vec<(&str, bool, ArrayRef)>) -> RecordBatch {
     let fields = columns.iter().map(|(name, json, array)| {
         let field = Field::new(*name, array.data_type().clone(), true);
         if *json {
-            field.with_metadata(HashMap::from([("sightstream.type".to_string(), "json".to_string())]))
+            field.with_metadata(HashMap::from([(TYPE_KEY.to_string(), TYPE_JSON.to_string())]))
         } else {
             field
         }

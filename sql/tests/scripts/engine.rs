@@ -56,6 +56,42 @@ async fn a_join_with_a_bounded_table_keeps_the_order_of_the_stream() {
 }
 
 #[tokio::test]
+async fn files_alone_join_in_every_way() {
+    for (join, expected) in [
+        ("JOIN", vec![(1, "1"), (3, "3")]),
+        ("LEFT JOIN", vec![(0, "-"), (1, "1"), (2, "-"), (3, "3")]),
+        ("RIGHT JOIN", vec![(-1, "9"), (1, "1"), (3, "3")]),
+        ("FULL JOIN", vec![(-1, "9"), (0, "-"), (1, "1"), (2, "-"), (3, "3")]),
+    ] {
+        let bench = bench();
+        bench.file("names.jsonl", &[r#"{"key":"3"}"#, r#"{"key":"1"}"#, r#"{"key":"9"}"#]);
+        let query = format!(
+            "CREATE TABLE names (key TEXT) WITH (connector = 'single_file', path = '{{{{ NAMES }}}}', type = 'source',
+               format = 'json');
+             CREATE VIEW first AS SELECT id, n FROM media WHERE n < 4;
+             INSERT INTO out SELECT coalesce(names.key, '-'), coalesce(m.n, -1) FROM first m {join} names ON m.id = names.key;"
+        );
+        bench
+            .run(&format!("{MEDIA}\n{OUT}\n{query}"))
+            .await
+            .expect("the script runs");
+        let mut rows: Vec<_> = bench
+            .rows("out.jsonl")
+            .iter()
+            .map(|row| {
+                (
+                    row["n"].as_i64().expect("a number"),
+                    row["id"].as_str().expect("a text").to_string(),
+                )
+            })
+            .collect();
+        rows.sort();
+        let expected: Vec<_> = expected.into_iter().map(|(n, key)| (n, key.to_string())).collect();
+        assert_eq!(rows, expected, "{join}");
+    }
+}
+
+#[tokio::test]
 async fn a_union_of_sources_reads_both() {
     let bench = bench();
     bench.file("more.jsonl", &[r#"{"id":"x","n":77}"#]);
