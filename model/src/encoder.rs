@@ -7,11 +7,11 @@ use std::sync::Arc;
 use candle_core::{DType, Device};
 use sha2::{Digest, Sha256};
 
-use crate::backbone::{Backbone, Rows};
-use crate::checkpoint::{CheckpointFiles, short_digest};
+use crate::backbone::{Backbone, Config, Rows};
+use crate::checkpoint::{CheckpointFiles, check_agreement, short_digest};
 use crate::error::ModelError;
 use crate::pooling::l2_normalize;
-use crate::processor::{ModelInput, Processor, ProcessorOverrides};
+use crate::processor::{ModelInput, Processor, ProcessorConfig, ProcessorOverrides};
 
 /// Where to compute. As text: `auto`, `cpu`, `cuda` (the first GPU) or `cuda:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,8 +87,10 @@ impl Encoder {
             max_pixels: options.max_pixels,
         };
         let processor = Arc::new(Processor::load(files, &overrides)?);
-        let backbone = Backbone::load(files, dtype, &device)?;
-        let fingerprint = fingerprint(files, options)?;
+        let config = Config::from_json(&files.read_required("config.json")?)?;
+        check_agreement(files, &config, processor.config())?;
+        let backbone = Backbone::load(files, config, dtype, &device)?;
+        let fingerprint = fingerprint(files, processor.config())?;
         tracing::info!(
             model = files.name(),
             fingerprint,
@@ -116,8 +118,23 @@ impl Encoder {
         if inputs.is_empty() {
             return Ok(Vec::new());
         }
-        let states = self.backbone.hidden_states(inputs, Rows::Last)?;
-        Ok(l2_normalize(&states)?.to_vec2()?)
+        // Neighbours of one length share their products.
+        let mut order: Vec<usize> = (0..inputs.len()).collect();
+        order.sort_by_key(|&place| inputs[place].tokens());
+        let sorted: Vec<&ModelInput> = order.iter().map(|&place| &inputs[place]).collect();
+        let states = self.backbone.hidden_states(&sorted, Rows::Last);
+        let states = states.map_err(|error| match error {
+            ModelError::Input { index, message } => ModelError::Input {
+                index: order[index],
+                message,
+            },
+            other => other,
+        })?;
+        let mut vectors = vec![Vec::new(); inputs.len()];
+        for (place, vector) in order.into_iter().zip(l2_normalize(&states)?.to_vec2()?) {
+            vectors[place] = vector;
+        }
+        Ok(vectors)
     }
 
     /// The length of every vector: the language model's hidden size.
@@ -127,7 +144,7 @@ impl Encoder {
 
     /// Twelve hexadecimal digits that two encoders share only if they give the same vectors (up to rounding: the device and
     /// the dtype are not part of it). That of the checkpoint ([`CheckpointFiles::fingerprint`]), and another one where
-    /// pixel limits are set.
+    /// pixel limits are set that are not the checkpoint's own.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -148,14 +165,17 @@ impl Encoder {
     }
 }
 
-fn fingerprint(files: &CheckpointFiles, options: &EncoderOptions) -> Result<String, ModelError> {
+fn fingerprint(files: &CheckpointFiles, effective: &ProcessorConfig) -> Result<String, ModelError> {
     let checkpoint = files.fingerprint()?;
-    if options.min_pixels.is_none() && options.max_pixels.is_none() {
+    let own = files.read("preprocessor_config.json")?;
+    let own = ProcessorConfig::read(own.as_deref(), &ProcessorOverrides::default());
+    // A checkpoint's own limits may be no pair that holds together until one is set: that pair is another one then.
+    if own.is_ok_and(|own| own == *effective) {
         return Ok(checkpoint);
     }
     let limits = format!(
-        "{checkpoint} min_pixels={:?} max_pixels={:?}",
-        options.min_pixels, options.max_pixels
+        "{checkpoint} min_pixels={} max_pixels={}",
+        effective.min_pixels, effective.max_pixels
     );
     Ok(short_digest(Sha256::new().chain_update(limits)))
 }

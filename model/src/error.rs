@@ -87,7 +87,7 @@ pub enum MediaError {
     /// The text cannot be given to the model (nothing in it, or a token reserved for pixels).
     #[error("{name}: unusable text: {message}")]
     Text {
-        /// The redacted reference, or the start of the text.
+        /// The redacted reference.
         name: String,
         /// What is wrong with it.
         message: String,

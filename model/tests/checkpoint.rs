@@ -7,6 +7,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use kits::{KITS, Kit, cosine};
+use serde_json::Value;
 use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::encoder::{DeviceChoice, Encoder, EncoderOptions};
 use sightstream_model::error::ModelError;
@@ -47,12 +48,15 @@ fn fingerprint(directory: &Path) -> String {
 
 #[test]
 fn a_missing_tensor_is_named() {
-    for name in [
-        "visual.blocks.1.attn.qkv.bias",
-        "model.layers.2.mlp.up_proj.weight",
-        "model.embed_tokens.weight",
+    for (kit, name) in [
+        ("grouped", "visual.blocks.1.attn.qkv.bias"),
+        ("grouped", "model.layers.2.mlp.up_proj.weight"),
+        ("grouped", "model.embed_tokens.weight"),
+        ("wide_heads", "model.visual.blocks.1.attn.qkv.bias"),
+        ("wide_heads", "model.language_model.layers.1.mlp.up_proj.weight"),
+        ("wide_heads", "model.language_model.embed_tokens.weight"),
     ] {
-        let directory = altered("grouped", |tensors| drop(tensors.remove(name).expect("was there")));
+        let directory = altered(kit, |tensors| drop(tensors.remove(name).expect("was there")));
         let error = load(directory.path()).expect_err(name);
         assert!(
             matches!(&error, ModelError::MissingTensor { name: missing, .. } if missing == name),
@@ -77,6 +81,52 @@ fn a_misshapen_tensor_is_named_with_both_shapes() {
         error.contains(name) && error.contains("[31, 64]") && error.contains("[32, 64]"),
         "{error}"
     );
+}
+
+#[test]
+fn files_that_contradict_each_other_are_refused_with_both_values() {
+    for (file, field, value, named) in [
+        (
+            "preprocessor_config.json",
+            "/patch_size",
+            16,
+            ["`patch_size` is 16", "`vision_config.patch_size` is 14"],
+        ),
+        (
+            "preprocessor_config.json",
+            "/temporal_patch_size",
+            1,
+            ["`temporal_patch_size` is 1", "`vision_config.temporal_patch_size` is 2"],
+        ),
+        (
+            "preprocessor_config.json",
+            "/merge_size",
+            4,
+            ["`merge_size` is 4", "`vision_config.spatial_merge_size` is 2"],
+        ),
+        (
+            "config.json",
+            "/image_token_id",
+            765,
+            ["`<|image_pad|>` is 766", "`image_token_id` is 765"],
+        ),
+        (
+            "config.json",
+            "/video_token_id",
+            765,
+            ["`<|video_pad|>` is 767", "`video_token_id` is 765"],
+        ),
+    ] {
+        let directory = altered("grouped", |_| ());
+        let path = directory.path().join(file);
+        let mut content: Value = serde_json::from_slice(&std::fs::read(&path).expect(file)).expect(file);
+        *content.pointer_mut(field).expect(field) = value.into();
+        std::fs::write(&path, content.to_string()).expect(file);
+        let error = load(directory.path()).expect_err(field);
+        assert!(matches!(error, ModelError::Config { .. }), "{error}");
+        let error = error.to_string();
+        assert!(named.iter().all(|part| error.contains(part)), "{error}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod kits;
 
-use kits::{Kind, Kit, cosine};
+use kits::{Case, Kind, Kit, cosine};
 use sightstream_model::encoder::{DtypeChoice, Encoder, EncoderOptions};
 use sightstream_model::media::Media;
 
@@ -70,16 +70,21 @@ fn a_mixed_batch_gives_what_one_by_one_gives() {
 }
 
 /// Half precision keeps 10 or 7 bits, and the kits' random weights amplify what is lost more than trained ones do; what has
-/// to hold is that a vector stays nearest to its own reference by far.
+/// to hold is that a vector stays close to its own reference, and nearer to it than to any other case's.
 #[test]
 fn half_precision_stays_close() {
     for (dtype, bar) in [(DtypeChoice::F16, 0.9995), (DtypeChoice::Bf16, 0.98)] {
         for name in kits::KITS {
             let kit = Kit::load(name, Some(dtype));
             let vectors = kit.encoder.encode(&kit.inputs()).expect("encoded");
-            for (case, vector) in kit.cases.iter().zip(&vectors) {
-                let cosine = cosine(vector, &kit.reference_f32(case, "vector"));
-                assert!(cosine >= bar, "{dtype} {name} {}: {cosine}", case.name);
+            for (index, (case, vector)) in kit.cases.iter().zip(&vectors).enumerate() {
+                let to_reference = |case: &Case| cosine(vector, &kit.reference_f32(case, "vector"));
+                let own = to_reference(case);
+                assert!(own >= bar, "{dtype} {name} {}: {own}", case.name);
+                for (_, other) in kit.cases.iter().enumerate().filter(|(other, _)| *other != index) {
+                    let cosine = to_reference(other);
+                    assert!(cosine < own, "{dtype} {name} {}: {cosine} to {}", case.name, other.name);
+                }
             }
         }
     }
@@ -115,10 +120,33 @@ fn pixel_limits_change_the_vectors_and_the_fingerprint() {
         .expect("in the kit");
     let image = Media::Image(kits::image(case));
     let vectors = [&kit.encoder, &limited].map(|encoder| {
-        let input = encoder.processor().process(&image, None).expect("processed");
+        let input = encoder.processor().process(&image, None, "large").expect("processed");
         encoder.encode(&[input]).expect("encoded").remove(0)
     });
     assert!(cosine(&vectors[0], &vectors[1]) < 0.999);
+}
+
+#[test]
+fn the_fingerprint_follows_the_pixel_limits_and_not_how_they_are_set() {
+    let kit = Kit::load("grouped", None);
+    let own = kit.encoder.processor().config().clone();
+    let fingerprint = |min_pixels, max_pixels| {
+        let options = EncoderOptions {
+            min_pixels,
+            max_pixels,
+            ..kits::options("grouped")
+        };
+        Encoder::load(&options).expect("loads").fingerprint().to_string()
+    };
+    assert_eq!(fingerprint(None, Some(own.max_pixels)), kit.encoder.fingerprint());
+    assert_eq!(
+        fingerprint(Some(own.min_pixels), Some(own.max_pixels)),
+        kit.encoder.fingerprint()
+    );
+    let fewer = fingerprint(None, Some(own.max_pixels - 784));
+    assert_eq!(fingerprint(Some(own.min_pixels), Some(own.max_pixels - 784)), fewer);
+    let more = fingerprint(Some(own.min_pixels + 784), None);
+    assert!(fewer != more && kit.encoder.fingerprint() != fewer && kit.encoder.fingerprint() != more);
 }
 
 #[test]
@@ -135,7 +163,7 @@ fn the_demo_checkpoint_tells_texts_and_images_apart() {
             Kind::Image => Some(Media::Image(kits::image(case))),
             Kind::Video | Kind::Tokens => None,
         })
-        .map(|media| processor.process(&media, None).expect("processed"))
+        .map(|media| processor.process(&media, None, "case").expect("processed"))
         .collect();
     let vectors = demo.encode(&inputs).expect("encoded");
     for (i, first) in vectors.iter().enumerate() {

@@ -209,19 +209,93 @@ fn the_pixel_limit_holds_for_every_format() {
     }
 }
 
+/// The TIFF says 45 x 29 pixels, the JPEG in it 16,000 x 16,000.
+#[test]
+fn a_jpeg_in_a_tiff_is_held_to_the_pixel_limit() {
+    let mut bomb = read("jpeg.tiff");
+    let frame = bomb
+        .windows(2)
+        .position(|pair| pair == [0xFF, 0xC0])
+        .expect("a frame header");
+    bomb[frame + 5..frame + 7].copy_from_slice(&16_000u16.to_be_bytes());
+    bomb[frame + 7..frame + 9].copy_from_slice(&16_000u16.to_be_bytes());
+    let error = decode_named(&bomb, "bomb.tiff", &DecodeLimits::default()).expect_err("refused");
+    assert_eq!(
+        error.to_string(),
+        "bomb.tiff: too large: 16000 x 16000 pixels; the limit is 100000000 pixels"
+    );
+}
+
+/// CRC-32 over a chunk's kind and data.
+fn png_checksum(chunk: &[u8]) -> [u8; 4] {
+    let checksum = chunk.iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 }
+        })
+    });
+    (!checksum).to_be_bytes()
+}
+
+/// A zlib stream of `repeats` times 258 zeros: the literal 0, then a match of length 258 at distance 1 in 13 bits each.
+fn deflated_zeros(repeats: usize) -> Vec<u8> {
+    // The last block, with fixed codes. Of a number the lowest bit comes first, of a code the highest.
+    let begin = [true, true, false];
+    let literal_zero = [false, false, true, true, false, false, false, false];
+    let longest_match = [
+        true, true, false, false, false, true, false, true, false, false, false, false, false,
+    ];
+    let end = [false; 7];
+    let matches = std::iter::repeat_n(longest_match, repeats).flatten();
+    let bits: Vec<bool> = begin
+        .into_iter()
+        .chain(literal_zero)
+        .chain(matches)
+        .chain(end)
+        .collect();
+    let bytes = bits.chunks(8).map(|bits| {
+        let set = bits.iter().enumerate().filter(|(_, bit)| **bit);
+        set.fold(0, |byte, (place, _)| byte | 1 << place)
+    });
+    [0x78, 0x01].into_iter().chain(bytes).collect()
+}
+
+/// The most memory that this process ever held, in bytes.
+#[cfg(target_os = "linux")]
+fn peak_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB")).expect("in kB");
+    kilobytes.parse::<usize>().expect("a number") << 10
+}
+
+/// A colour profile of 4 MB that unfolds to 600 MB, in a PNG of 45 x 29 pixels. It is not read here, so nothing is lost.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_colour_profile_that_unfolds_takes_no_memory() {
+    let image = read("rgb.png");
+    let mut profile = b"iCCPbomb\0\0".to_vec();
+    profile.extend(deflated_zeros(2_400_000));
+    let mut bomb = image[..33].to_vec();
+    bomb.extend((profile.len() as u32 - 4).to_be_bytes());
+    bomb.extend(&profile);
+    bomb.extend(png_checksum(&profile));
+    bomb.extend(&image[33..]);
+
+    let expected = decode_named(&image, "rgb.png", &DecodeLimits::default());
+    let before = peak_memory();
+    assert_eq!(decode_named(&bomb, "bomb.png", &DecodeLimits::default()), expected);
+    let grown = peak_memory() - before;
+    assert!(grown < 300 << 20, "{} MB", grown >> 20);
+}
+
 /// A PNG of a few bytes that claims 60,000 x 60,000 pixels is refused by its header.
 #[test]
 fn a_decompression_bomb_is_refused_before_it_unfolds() {
     let mut bomb = read("rgb.png");
     bomb[16..20].copy_from_slice(&60_000u32.to_be_bytes());
     bomb[20..24].copy_from_slice(&60_000u32.to_be_bytes());
-    // The header's checksum: CRC-32 over the chunk's kind and data.
-    let checksum = bomb[12..29].iter().fold(!0u32, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 }
-        })
-    });
-    bomb[29..33].copy_from_slice(&(!checksum).to_be_bytes());
+    let checksum = png_checksum(&bomb[12..29]);
+    bomb[29..33].copy_from_slice(&checksum);
     let error = decode_named(&bomb, "bomb.png", &DecodeLimits::default()).expect_err("refused");
     assert_eq!(
         error.to_string(),

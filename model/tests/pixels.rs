@@ -1,14 +1,15 @@
 //! Pixels and patches are the reference's: Pillow's bicubic to the unit, transformers' patches to the bit.
 //! model/reference/make_media_fixtures.py and make_fixtures.py make the expected values.
 
+mod kits;
+
 use std::fs::read;
 use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
-use safetensors::SafeTensors;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sightstream_model::media::{DecodeLimits, Media, decode};
+use sightstream_model::media::Media;
 use sightstream_model::processor::resize::{resize_bicubic, resize_for_model, smart_resize};
 use sightstream_model::processor::{Processor, ProcessorConfig, ProcessorOverrides};
 
@@ -96,7 +97,7 @@ fn patches_of_noise_are_transformers_to_the_bit() {
         };
         let media = Media::Image(noise(size[0], size[1]));
         let input = processor("{}", overrides)
-            .process(&media, None)
+            .process(&media, None, "noise")
             .expect("an image is processed");
         let vision = input.vision.expect("an image has pixels");
         assert_eq!(vision.grid_thw[..], numbers(&case["grid"]), "{size:?}");
@@ -108,84 +109,46 @@ fn patches_of_noise_are_transformers_to_the_bit() {
     }
 }
 
-fn bytes<'a>(tensors: &'a SafeTensors<'_>, name: &str) -> &'a [u8] {
-    tensors.tensor(name).expect(name).data()
-}
-
-fn integers(tensors: &SafeTensors<'_>, name: &str) -> Vec<i64> {
-    let (chunks, _) = bytes(tensors, name).as_chunks();
-    chunks.iter().map(|&chunk| i64::from_le_bytes(chunk)).collect()
-}
-
-fn floats(tensors: &SafeTensors<'_>, name: &str) -> Vec<f32> {
-    let (chunks, _) = bytes(tensors, name).as_chunks();
-    chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect()
-}
-
 /// The images of every kit: files, decoded, resized and cut. JPEG may be off by the decoder's rounding.
 #[test]
 fn resized_pixels_and_patches_of_every_kit_are_the_references() {
     let mut seen = 0;
-    for kit in ["grouped", "wide_heads", "single_kv"] {
-        let folder = tests().join("fixtures").join(kit);
-        let preprocessor = std::fs::read_to_string(folder.join("preprocessor_config.json")).expect(kit);
-        let processor = processor(&preprocessor, ProcessorOverrides::default());
-        let reference = read(folder.join("reference.safetensors")).expect(kit);
-        let reference = SafeTensors::deserialize(&reference).expect(kit);
-        for case in json(&format!("fixtures/{kit}/cases.json")) {
-            let Some(file) = case["image"].as_str() else { continue };
-            let name = case["name"].as_str().expect("a case has a name");
-            let content = read(tests().join("fixtures/media").join(file)).expect(file);
-            let media = decode(&content, None, &DecodeLimits::default(), file).expect(file);
-            let Media::Image(image) = &media else {
-                panic!("{file} is an image")
-            };
-            let tolerance = if file.ends_with(".jpg") { 6 } else { 0 };
+    for kit in kits::all() {
+        let processor = kit.encoder.processor();
+        let config = processor.config();
+        for case in kit.cases.iter().filter(|case| case.image.is_some()) {
+            let place = format!("{} {}", kit.name, case.name);
+            let tolerance = if case.is_jpeg() { 6 } else { 0 };
 
-            let config = processor.config();
-            let resized = resize_for_model(image, config.factor(), config.min_pixels, config.max_pixels);
-            let shape = reference
-                .tensor(&format!("{name}.resized"))
-                .expect(name)
-                .shape()
-                .to_vec();
-            assert_eq!(
-                [resized.height() as usize, resized.width() as usize, 3],
-                shape[..],
-                "{kit}/{name}"
-            );
-            let expected = bytes(&reference, &format!("{name}.resized"));
-            let differences = resized
-                .as_raw()
-                .iter()
-                .zip(expected)
-                .map(|(&found, &expected)| found.abs_diff(expected));
-            let mean = differences.clone().map(f64::from).sum::<f64>() / expected.len() as f64;
-            let largest = differences.max().expect("an image has pixels");
+            let image = kits::image(case);
+            let resized = resize_for_model(&image, config.factor(), config.min_pixels, config.max_pixels);
+            let expected = kit.reference(case, "resized");
+            let (width, height) = resized.dimensions();
+            assert_eq!(expected.dims(), [height as usize, width as usize, 3], "{place}");
+            let expected = expected.flatten_all().and_then(|samples| samples.to_vec1::<u8>());
+            let differences: Vec<_> = std::iter::zip(resized.as_raw(), expected.expect("bytes"))
+                .map(|(found, expected)| found.abs_diff(expected))
+                .collect();
+            let mean = differences.iter().copied().map(f64::from).sum::<f64>() / differences.len() as f64;
+            let largest = differences.into_iter().max().expect("an image has pixels");
             assert!(
                 largest <= tolerance && mean <= 0.6,
-                "{kit}/{name}: off by up to {largest}, {mean:.3} on average"
+                "{place}: off by up to {largest}, {mean:.3} on average"
             );
 
-            let vision = processor
-                .process(&media, None)
-                .expect(name)
-                .vision
-                .expect("an image has pixels");
-            let grid = integers(&reference, &format!("{name}.grid_thw"));
-            assert_eq!(vision.grid_thw.map(i64::from)[..], grid, "{kit}/{name}");
-            let expected = floats(&reference, &format!("{name}.patches"));
+            let vision = kit.input(case).vision.expect("an image has pixels");
+            assert_eq!(vision.grid_thw[..], kit.reference_u32(case, "grid_thw"), "{place}");
+            let expected = kit.reference_f32(case, "patches");
             let dim = config.patch_dim();
-            let rows = integers(&reference, &format!("{name}.patch_rows"));
-            for (row, expected) in rows.iter().zip(expected.chunks_exact(dim)) {
-                let found = &vision.patches[*row as usize * dim..][..dim];
+            let rows = kit.reference_u32(case, "patch_rows");
+            assert_eq!(expected.len(), rows.len() * dim, "{place}");
+            for (row, expected) in rows.into_iter().zip(expected.chunks_exact(dim)) {
+                let found = &vision.patches[row as usize * dim..][..dim];
                 // One unit of a sample is at most 0.0151 after normalising.
                 let tolerance = f32::from(tolerance) * 0.0151;
-                let close = found
-                    .iter()
-                    .zip(expected)
-                    .all(|(found, expected)| (found - expected).abs() <= tolerance);
-                assert!(close, "{kit}/{name}: patch {row}");
+                let close =
+                    std::iter::zip(found, expected).all(|(found, expected)| (found - expected).abs() <= tolerance);
+                assert!(close, "{place}: patch {row}");
             }
             seen += 1;
         }

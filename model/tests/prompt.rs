@@ -1,65 +1,30 @@
 //! Prompts and tokens are VLM2Vec-V2's. model/reference/make_fixtures.py makes the expected ones.
 
-use std::fs::read;
-use std::path::{Path, PathBuf};
+mod kits;
 
 use image::RgbImage;
-use safetensors::SafeTensors;
-use serde_json::Value;
-use sightstream_model::media::{DecodeLimits, Media, decode};
+use kits::{Kind, Kit};
+use sightstream_model::media::Media;
+use sightstream_model::processor::VisionKind;
 use sightstream_model::processor::prompt::prompt;
-use sightstream_model::processor::{Processor, ProcessorConfig, ProcessorOverrides, VisionKind};
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
-
-fn processor(kit: &str) -> Processor {
-    let preprocessor = read(fixtures().join(kit).join("preprocessor_config.json")).expect(kit);
-    let config = ProcessorConfig::read(Some(&preprocessor), &ProcessorOverrides::default()).expect(kit);
-    Processor::new(&read(fixtures().join("tokenizer.json")).expect("the tokenizer"), config).expect("usable")
-}
-
-fn media(case: &Value) -> Media {
-    match case["image"].as_str() {
-        Some(file) => {
-            let content = read(fixtures().join("media").join(file)).expect(file);
-            decode(&content, None, &DecodeLimits::default(), file).expect(file)
-        }
-        None => Media::Text(case["text"].as_str().expect("a text case has a text").into()),
-    }
-}
 
 #[test]
 fn prompts_and_tokens_of_every_kit_are_the_references() {
     let mut seen = 0;
-    for kit in ["grouped", "wide_heads", "single_kv"] {
-        let processor = processor(kit);
-        let reference = read(fixtures().join(kit).join("reference.safetensors")).expect(kit);
-        let reference = SafeTensors::deserialize(&reference).expect(kit);
-        let cases = read(fixtures().join(kit).join("cases.json")).expect(kit);
-        let cases: Vec<Value> = serde_json::from_slice(&cases).expect(kit);
-        for case in cases
-            .iter()
-            .filter(|case| case["kind"] == "text" || case["kind"] == "image")
-        {
-            let name = case["name"].as_str().expect("a case has a name");
-            let (media, instruction) = (media(case), case["instruction"].as_str());
-            assert_eq!(
-                prompt(&media, instruction),
-                case["prompt"].as_str().expect("a prompt"),
-                "{kit}/{name}"
-            );
-            let tensor = reference.tensor(&format!("{name}.token_ids")).expect(name);
-            let (expected, _) = tensor.data().as_chunks();
-            let expected: Vec<u32> = expected.iter().map(|&id| i64::from_le_bytes(id) as u32).collect();
-            let input = processor.process(&media, instruction).expect(name);
-            assert_eq!(input.token_ids, expected, "{kit}/{name}");
-            assert_eq!(input.tokens(), expected.len());
-            assert_eq!(
-                input.vision.map(|vision| vision.kind),
-                case["image"].as_str().map(|_| VisionKind::Image)
-            );
+    for kit in kits::all() {
+        for case in &kit.cases {
+            let (media, kind) = match case.kind {
+                Kind::Text => (Media::Text(case.text.clone().expect("a text")), None),
+                Kind::Image => (Media::Image(kits::image(case)), Some(VisionKind::Image)),
+                Kind::Video | Kind::Tokens => continue,
+            };
+            let place = format!("{} {}", kit.name, case.name);
+            let written = prompt(&media, case.instruction.as_deref());
+            assert_eq!(Some(written.as_str()), case.prompt.as_deref(), "{place}");
+            let input = kit.input(case);
+            assert_eq!(input.token_ids, kit.reference_u32(case, "token_ids"), "{place}");
+            assert_eq!(input.tokens(), input.token_ids.len());
+            assert_eq!(input.vision.map(|vision| vision.kind), kind, "{place}");
             seen += 1;
         }
     }
@@ -68,10 +33,10 @@ fn prompts_and_tokens_of_every_kit_are_the_references() {
 
 #[test]
 fn unusable_text_is_refused() {
-    let processor = processor("grouped");
+    let processor = Kit::load("grouped", None).encoder.processor();
     let text = |text: &str, instruction| {
         processor
-            .process(&Media::Text(text.into()), instruction)
+            .process(&Media::Text(text.into()), instruction, "a.txt")
             .map_err(|error| (error.reason(), error.to_string()))
     };
     assert_eq!(text("", None).expect_err("no token").0, "text");
@@ -82,17 +47,45 @@ fn unusable_text_is_refused() {
         (reason, message.as_str()),
         (
             "text",
-            "a <|image_pad|> b: unusable text: it holds <|image_pad|>, which stands for pixels"
+            "a.txt: unusable text: it holds <|image_pad|>, which stands for pixels"
         )
     );
     let image = Media::Image(RgbImage::new(30, 30));
     let instruction = Some("Compare with <|video_pad|>");
     assert_eq!(
-        processor.process(&image, instruction).expect_err("pixels").reason(),
-        "text"
+        processor
+            .process(&image, instruction, "a.png")
+            .expect_err("pixels")
+            .to_string(),
+        "a.png: unusable text: it holds <|video_pad|>, which stands for pixels"
     );
     let (reason, message) = text(&"red bicycle ".repeat(20_000), None).expect_err("too long");
     assert_eq!(reason, "too_large");
     assert!(message.contains("the limit is 32768"), "{message}");
     assert!(message.len() < 200, "the message does not repeat the text");
+}
+
+#[test]
+fn text_of_more_than_a_mebibyte_is_refused_before_it_is_tokenised() {
+    let processor = Kit::load("grouped", None).encoder.processor();
+    let (half, too_much) = ("a ".repeat(256 << 10), "a ".repeat(32 << 20));
+    let refused = |media: Media, instruction| {
+        processor
+            .process(&media, instruction, "a")
+            .expect_err("too long")
+            .to_string()
+    };
+    assert_eq!(
+        refused(Media::Text(too_much), None),
+        "a: too large: 67108864 bytes of text; the limit is 1048576"
+    );
+    let instruction = format!("{half}!");
+    assert_eq!(
+        refused(Media::Text(half.clone()), Some(&instruction)),
+        "a: too large: 1048577 bytes of text; the limit is 1048576"
+    );
+    // One byte less is for the tokenizer to count.
+    assert!(refused(Media::Text(half.clone()), Some(&half)).contains("tokens; the limit is 32768"));
+    let image = Media::Image(RgbImage::new(30, 30));
+    assert!(refused(image, Some(&half.repeat(3))).contains("bytes of text"));
 }

@@ -8,6 +8,8 @@ use sightstream_model::encoder::{DeviceChoice, Encoder, EncoderOptions};
 use sightstream_model::fetch::{FetchOptions, Fetcher};
 use sightstream_model::media::{DecodeLimits, Media, decode};
 use sightstream_model::service::{EmbeddingService, ServiceOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 fn encoder() -> Encoder {
     let options = EncoderOptions {
@@ -31,7 +33,7 @@ fn format(name: &str) -> String {
 fn alone(encoder: &Encoder, media: &Media, instruction: Option<&str>) -> Vec<f32> {
     let input = encoder
         .processor()
-        .process(media, instruction)
+        .process(media, instruction, "alone")
         .expect("a usable medium");
     encoder.encode(&[input]).expect("encoded").remove(0)
 }
@@ -104,6 +106,65 @@ async fn what_cannot_be_read_fails_with_its_reason_beside_what_can() {
         reasons,
         ["not_found", "corrupt", "unsupported", "invalid_reference", "ok"]
     );
+}
+
+/// The address of a server that answers one request with this text.
+async fn served(text: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound socket").to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.expect("a request"));
+        }
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain";
+        let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        stream.write_all(answer.as_bytes()).await.expect("a reader");
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_too_long_is_named_by_its_address() {
+    for (text, reason) in [
+        ("red bicycle ".repeat(20_000), "tokens; the limit is 32768"),
+        (
+            "red bicycle ".repeat(200_000),
+            "2400000 bytes of text; the limit is 1048576",
+        ),
+    ] {
+        let address = served(text).await;
+        let url = format!("http://{address}/long.txt?token=secret");
+        let error = service().embed(&url, None).await.expect_err("too long").to_string();
+        let name = format!("http://{address}/long.txt?token=…: too large: ");
+        assert!(error.starts_with(&name) && error.ends_with(reason), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_url_that_is_too_long_is_refused_as_too_large() {
+    let options = FetchOptions {
+        max_bytes: 1000,
+        ..FetchOptions::default()
+    };
+    let fetcher = Fetcher::new(options).expect("a fetcher");
+    let service = EmbeddingService::start(encoder(), fetcher, ServiceOptions::default()).expect("the service starts");
+    // Its base64 is broken, which nobody looks at.
+    let url = format!("data:text/plain;base64,{}", "*".repeat(5000));
+    let error = service.embed(&url, None).await.expect_err("too long").to_string();
+    let limit = "too large: a data: URL of 5023 bytes; the limit is 1000, decoded";
+    assert!(
+        error.starts_with("data:text/plain;base64,***") && error.ends_with(limit),
+        "{error}"
+    );
+
+    // Every byte escaped is as long as the medium can be.
+    let url = format!("data:text/plain,{}", "%61".repeat(1000));
+    assert!(service.embed(&url, None).await.is_ok());
+    let url = format!("data:text/plain,{}", "a".repeat(1001));
+    let error = service.embed(&url, None).await.expect_err("too long").to_string();
+    assert!(error.ends_with("too large: 1001 bytes; the limit is 1000"), "{error}");
 }
 
 #[test]

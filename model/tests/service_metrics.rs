@@ -5,7 +5,7 @@
 mod fakes;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{FutureExt, join_all};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -109,4 +109,45 @@ async fn every_stage_and_outcome_is_counted() {
         let name = line.split(' ').next().expect("a name");
         assert!(text.contains(&format!("# HELP {name} ")), "{name} has no description");
     }
+    waiting_for_room_counts_as_queueing(&recorder).await;
+}
+
+/// Of three inputs one is on the device, one fills the queue, and one waits for room in it.
+async fn waiting_for_room_counts_as_queueing(recorder: &PrometheusHandle) {
+    let options = ServiceOptions {
+        max_batch_tokens: 5,
+        queue_tokens: Some(5),
+        preprocess_threads: 1,
+        max_wait: Duration::ZERO,
+        ..ServiceOptions::default()
+    };
+    let (service, controls) = start(
+        options,
+        Hold {
+            device: true,
+            ..Hold::default()
+        },
+    );
+    let queued = || values(recorder)[r#"sightstream_stage_seconds_sum{stage="queue"}"#];
+    let urls: Vec<String> = (0..3).map(|number| fine(5, number)).collect();
+    let mut calls = Vec::new();
+    for (index, url) in urls.iter().enumerate() {
+        let mut call = service.embed(url, None).boxed();
+        assert!((&mut call).now_or_never().is_none());
+        calls.push(call);
+        controls.until(|progress| progress.preparing == index + 1).await;
+        if index == 0 {
+            assert_eq!(controls.batch(), [0]);
+        }
+    }
+    let (before, held) = (queued(), Instant::now());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let held = held.elapsed().as_secs_f64();
+    controls.release(3);
+    assert!(join_all(calls).await.iter().all(Result::is_ok));
+    let waited = queued() - before;
+    assert!(
+        waited > 1.5 * held,
+        "two inputs waited {held} s each, and counted {waited} s"
+    );
 }

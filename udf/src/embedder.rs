@@ -32,7 +32,7 @@ impl Embedder for EmbeddingService {
             .map_err(|error| EmbedFailure {
                 code: error.reason().to_string(),
                 message: error.to_string(),
-                fatal: matches!(error, EmbedError::Stopped),
+                fatal: matches!(error, EmbedError::Stopped(_)),
             })
     }
 }

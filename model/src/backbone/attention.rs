@@ -1,7 +1,10 @@
 //! Attention over packed sequences: many of different lengths one after the other, no padding, none sees another.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use candle_core::{DType, Device, Result, Tensor};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 /// How many scores are held at once: longer sequences' queries come in several blocks, and so many short sequences of one
 /// length go together. Every core of a CPU may hold as many; a GPU wants large products.
@@ -41,24 +44,43 @@ impl Segments {
     }
 }
 
+/// Which tokens of packed sequences attend to which. Made once for a batch, and shared by all layers of a tower.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    runs: Vec<Run>,
+}
+
+impl Pattern {
+    /// Each sequence of `queries` attends to the sequence of `keys` at its place, with `heads` query heads. With `causal`, a
+    /// query sees no later key; a sequence may have fewer queries than keys, which are then its last ones.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn new(queries: &Segments, keys: &Segments, heads: usize, causal: bool, device: &Device) -> Result<Self> {
+        let mut runs = runs(queries, keys, max_scores(device) / heads);
+        if causal {
+            let mut masks = HashMap::new();
+            for run in &mut runs {
+                let mask = match masks.entry((run.q_length, run.k_length, run.block)) {
+                    Entry::Occupied(made) => made.into_mut(),
+                    Entry::Vacant(place) => place.insert(CausalMask::new(run, device)?),
+                };
+                run.mask = mask.clone();
+            }
+        }
+        Ok(Self { runs })
+    }
+}
+
 /// Scaled dot-product attention of packed sequences.
 ///
 /// `q` is (queries, heads, head_dim), `k` and `v` are (keys, kv_heads, head_dim), each of their heads serving
-/// `heads / kv_heads` query heads; the result has the shape of `q`. With `causal`, a query sees no later key; a sequence may
-/// have fewer queries than keys, which are then its last ones.
+/// `heads / kv_heads` query heads; the result has the shape of `q`.
 ///
 /// # Errors
 /// If the shapes do not go together, or the device fails.
-pub fn packed_attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    queries: &Segments,
-    keys: &Segments,
-    causal: bool,
-) -> Result<Tensor> {
-    let runs = runs(queries, keys, max_scores(q.device()) / q.dim(1)?);
-    let attend = |run: Run| -> Result<Tensor> {
+pub fn packed_attention(q: &Tensor, k: &Tensor, v: &Tensor, pattern: &Pattern) -> Result<Tensor> {
+    let attend = |run: &Run| -> Result<Tensor> {
         // (count * length, heads, head_dim) -> (count, heads, length, head_dim)
         let split = |x: &Tensor, start: usize, length: usize| {
             let (_, heads, size) = x.dims3()?;
@@ -71,31 +93,36 @@ pub fn packed_attention(
             &split(q, run.q_start, run.q_length)?,
             &split(k, run.k_start, run.k_length)?,
             &split(v, run.k_start, run.k_length)?,
-            causal,
+            run,
         )?;
         let (_, heads, _, size) = output.dims4()?;
         output.transpose(1, 2)?.reshape((run.count * run.q_length, heads, size))
     };
     // On the CPU, runs share the cores: one alone keeps them busy only if it is long.
     let outputs: Vec<Tensor> = if q.device().is_cpu() {
-        runs.into_par_iter().map(attend).collect::<Result<_>>()?
+        pattern.runs.par_iter().map(attend).collect::<Result<_>>()?
     } else {
-        runs.into_iter().map(attend).collect::<Result<_>>()?
+        pattern.runs.iter().map(attend).collect::<Result<_>>()?
     };
     Tensor::cat(&outputs, 0)
 }
 
 /// Neighbouring sequences of the same lengths: one product does for all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Run {
     count: usize,
     q_start: usize,
     q_length: usize,
     k_start: usize,
     k_length: usize,
+    /// How many queries of each sequence go together.
+    block: usize,
+    /// `None` where every query sees every key.
+    mask: Option<CausalMask>,
 }
 
-/// The runs of a packed batch, each with at most `max_scores` pairs of a query and a key, or one sequence long.
+/// The runs of a packed batch, each with at most `max_scores` pairs of a query and a key, or one sequence long, whose
+/// queries then come in blocks.
 fn runs(queries: &Segments, keys: &Segments, max_scores: usize) -> Vec<Run> {
     let lengths: Vec<_> = queries
         .lengths
@@ -115,6 +142,8 @@ fn runs(queries: &Segments, keys: &Segments, max_scores: usize) -> Vec<Run> {
                 q_length,
                 k_start,
                 k_length,
+                block: (max_scores / (part.len() * k_length).max(1)).clamp(1, q_length.max(1)),
+                mask: None,
             });
             q_start += part.len() * q_length;
             k_start += part.len() * k_length;
@@ -124,29 +153,25 @@ fn runs(queries: &Segments, keys: &Segments, max_scores: usize) -> Vec<Run> {
 }
 
 /// `q` (count, heads, queries, head_dim), `k` and `v` (count, kv_heads, keys, head_dim).
-fn run_attention(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor> {
+fn run_attention(q: &Tensor, k: &Tensor, v: &Tensor, run: &Run) -> Result<Tensor> {
     let (count, heads, q_length, size) = q.dims4()?;
     let (_, kv_heads, k_length, _) = k.dims4()?;
     let groups = heads / kv_heads;
     let scale = 1.0 / (size as f64).sqrt();
-    let block = (max_scores(q.device()) / (count * heads * k_length).max(1)).clamp(1, q_length.max(1));
     let keys = k.transpose(2, 3)?.contiguous()?;
     let mut outputs = Vec::new();
-    for start in (0..q_length).step_by(block) {
-        let rows = block.min(q_length - start);
+    for start in (0..q_length).step_by(run.block) {
+        let rows = run.block.min(q_length - start);
         // All query heads of a key-value head in one product: (count, kv_heads, groups * rows, head_dim).
         let q = q
             .narrow(2, start, rows)?
             .reshape((count, kv_heads, groups, rows, size))?
             .reshape((count, kv_heads, groups * rows, size))?;
         let mut scores = (q.matmul(&keys)?.to_dtype(DType::F32)? * scale)?;
-        let first_key = k_length - q_length + start;
-        // A query at the last key sees them all.
-        if causal && first_key + 1 < k_length {
-            let mask = causal_mask(first_key, rows, k_length, q.device())?;
+        if let Some(mask) = &run.mask {
             scores = scores
                 .reshape((count, kv_heads, groups, rows, k_length))?
-                .broadcast_add(&mask)?
+                .broadcast_add(&mask.block(start, rows)?)?
                 .reshape((count, kv_heads, groups * rows, k_length))?;
         }
         let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
@@ -156,14 +181,42 @@ fn run_attention(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Ten
     Tensor::cat(&outputs, 2)
 }
 
-/// (rows, keys): 0 where a query may look, minus infinity after it; the first query stands at the key `first_key`.
-fn causal_mask(first_key: usize, rows: usize, keys: usize, device: &Device) -> Result<Tensor> {
-    let places = Tensor::arange(first_key as u32, (first_key + rows) as u32, device)?.unsqueeze(1)?;
-    let is_later = Tensor::arange(0, keys as u32, device)?
-        .unsqueeze(0)?
-        .broadcast_gt(&places)?;
-    let hidden = Tensor::full(f32::NEG_INFINITY, (rows, keys), device)?;
-    is_later.where_cond(&hidden, &hidden.zeros_like()?)
+/// What hides later keys from the queries of a run: 0 where a query may look, minus infinity after it.
+///
+/// From one query to the next a mask moves by one key, so one that is wider than the keys holds those of all blocks, in the
+/// memory of two.
+#[derive(Debug, Clone)]
+struct CausalMask {
+    /// (block, keys + the last block's start): row i is 0 up to the place `last_start + first_key + i`.
+    wide: Tensor,
+    keys: usize,
+    last_start: usize,
+}
+
+impl CausalMask {
+    /// `None` where each query stands at the last key and sees them all.
+    fn new(run: &Run, device: &Device) -> Result<Option<Self>> {
+        let (keys, block) = (run.k_length, run.block);
+        if run.q_length <= 1 {
+            return Ok(None);
+        }
+        let first_key = keys - run.q_length;
+        let last_start = (run.q_length - 1) / block * block;
+        let first_place = last_start + first_key;
+        let places = Tensor::arange(first_place as u32, (first_place + block) as u32, device)?.unsqueeze(1)?;
+        let is_later = Tensor::arange(0, (last_start + keys) as u32, device)?
+            .unsqueeze(0)?
+            .broadcast_gt(&places)?;
+        let hidden = Tensor::full(f32::NEG_INFINITY, is_later.shape(), device)?;
+        let wide = is_later.where_cond(&hidden, &hidden.zeros_like()?)?;
+        Ok(Some(Self { wide, keys, last_start }))
+    }
+
+    /// (rows, keys): the mask of the queries from `start` on.
+    fn block(&self, start: usize, rows: usize) -> Result<Tensor> {
+        let columns = self.wide.narrow(1, self.last_start - start, self.keys)?;
+        columns.narrow(0, 0, rows)?.contiguous()
+    }
 }
 
 #[cfg(test)]
@@ -174,6 +227,12 @@ mod tests {
 
     fn random(shape: (usize, usize, usize)) -> Tensor {
         Tensor::randn(0f32, 1f32, shape, &Device::Cpu).expect("made")
+    }
+
+    fn attention((q, k, v): (&Tensor, &Tensor, &Tensor), queries: &Segments, keys: &Segments, causal: bool) -> Tensor {
+        let heads = q.dim(1).expect("three dimensions");
+        let pattern = Pattern::new(queries, keys, heads, causal, &Device::Cpu).expect("made");
+        packed_attention(q, k, v, &pattern).expect("computed")
     }
 
     fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
@@ -200,7 +259,7 @@ mod tests {
                         random((keys.total(), kv_heads, size)),
                         random((keys.total(), kv_heads, size)),
                     );
-                    let ours = packed_attention(&q, &k, &v, &queries, &keys, causal).expect("computed");
+                    let ours = attention((&q, &k, &v), &queries, &keys, causal);
                     let (q_lengths, k_lengths) = (lengths(&queries), lengths(&keys));
                     let scale = 1.0 / (size as f32).sqrt();
                     let fused = flash_attn_varlen_cpu(
@@ -218,9 +277,9 @@ mod tests {
         // 8 heads over 2100 keys: 4.2 million scores for 250 queries, so 2100 queries come in nine blocks.
         let (keys, tail) = (Segments::new(vec![2100]), Segments::new(vec![5]));
         let (q, k, v) = (random((2100, 8, 4)), random((2100, 8, 4)), random((2100, 8, 4)));
-        let all = packed_attention(&q, &k, &v, &keys, &keys, true).expect("computed");
+        let all = attention((&q, &k, &v), &keys, &keys, true);
         let last = q.narrow(0, 2095, 5).expect("in range");
-        let last = packed_attention(&last, &k, &v, &tail, &keys, true).expect("computed");
+        let last = attention((&last, &k, &v), &tail, &keys, true);
         let difference = largest_difference(&all.narrow(0, 2095, 5).expect("in range"), &last);
         assert!(difference < 1e-5, "{difference}");
     }
@@ -231,6 +290,34 @@ mod tests {
         let runs = runs(&segments, &segments, 2048 * 2048);
         let counts: Vec<_> = runs.iter().map(|run| (run.count, run.q_start, run.k_length)).collect();
         assert_eq!(counts, [(2, 0, 4), (1, 8, 9), (1, 17, 2048), (1, 2065, 2048)]);
+    }
+
+    #[test]
+    fn sequences_of_one_length_share_a_mask_even_in_several_runs() {
+        let segments = Segments::new(vec![2048, 2048, 4, 2048, 1]);
+        let pattern = Pattern::new(&segments, &segments, 1, true, &Device::Cpu).expect("made");
+        let mask = |run: usize| pattern.runs[run].mask.as_ref().map(|mask| mask.wide.id());
+        assert_eq!(pattern.runs.len(), 5);
+        assert!(mask(0).is_some() && mask(0) == mask(1) && mask(0) == mask(3));
+        assert_ne!(mask(0), mask(2));
+        assert_eq!(mask(4), None, "a query at the last key sees them all");
+    }
+
+    #[test]
+    fn each_block_of_a_mask_hides_what_comes_after_its_queries() {
+        let run = Run {
+            block: 2,
+            ..runs(&Segments::new(vec![5]), &Segments::new(vec![6]), 30).remove(0)
+        };
+        let mask = CausalMask::new(&run, &Device::Cpu).expect("made").expect("causal");
+        for (start, rows) in [(0, 2), (2, 2), (4, 1)] {
+            let block = mask.block(start, rows).and_then(|block| block.to_vec2::<f32>());
+            for (row, values) in (start..).zip(block.expect("in range")) {
+                let seen: Vec<_> = values.iter().map(|value| *value == 0.0).collect();
+                let expected: Vec<_> = (0..6).map(|key| key <= row + 1).collect();
+                assert_eq!(seen, expected, "query {row}");
+            }
+        }
     }
 
     #[test]

@@ -35,13 +35,12 @@ pub struct Backbone {
 }
 
 impl Backbone {
-    /// Reads config.json and copies the weights to `device` as `dtype`.
+    /// Copies the weights to `device` as `dtype`.
     ///
     /// # Errors
-    /// [`ModelError::Config`] for a config.json that cannot be used, [`ModelError::MissingTensor`] and
-    /// [`ModelError::Misshapen`] for weights that do not fit it, [`ModelError::Candle`] if the device fails.
-    pub fn load(files: &CheckpointFiles, dtype: DType, device: &Device) -> Result<Self, ModelError> {
-        let config = Config::from_json(&files.read_required("config.json")?)?;
+    /// [`ModelError::MissingTensor`] and [`ModelError::Misshapen`] for weights that do not fit the configuration,
+    /// [`ModelError::Config`] for a tensor that is not of floats, [`ModelError::Candle`] if the device fails.
+    pub fn load(files: &CheckpointFiles, config: Config, dtype: DType, device: &Device) -> Result<Self, ModelError> {
         let weights = Weights::new(files.weights(), dtype, device);
         Ok(Self {
             vision: VisionTower::new(&config.vision, &weights.vision())?,
@@ -62,7 +61,7 @@ impl Backbone {
     ///
     /// # Errors
     /// [`ModelError::Input`] for pixels that do not fit their grid, [`ModelError::Candle`] if the device fails.
-    pub fn vision_states(&self, inputs: &[ModelInput]) -> Result<Option<Tensor>, ModelError> {
+    pub fn vision_states(&self, inputs: &[&ModelInput]) -> Result<Option<Tensor>, ModelError> {
         self.check(inputs)?;
         let pixels: Vec<&VisionInput> = inputs.iter().filter_map(|input| input.vision.as_ref()).collect();
         if pixels.is_empty() {
@@ -84,9 +83,9 @@ impl Backbone {
     /// # Errors
     /// [`ModelError::Input`] for an input that does not fit the checkpoint or contradicts itself, [`ModelError::Candle`] if
     /// the device fails.
-    pub fn hidden_states(&self, inputs: &[ModelInput], rows: Rows) -> Result<Tensor, ModelError> {
+    pub fn hidden_states(&self, inputs: &[&ModelInput], rows: Rows) -> Result<Tensor, ModelError> {
         let vision = self.vision_states(inputs)?;
-        let sequences = Segments::new(inputs.iter().map(ModelInput::tokens).collect());
+        let sequences = Segments::new(inputs.iter().map(|input| input.tokens()).collect());
         let mut token_ids = Vec::with_capacity(sequences.total());
         let mut positions = Vec::with_capacity(sequences.total());
         for input in inputs {
@@ -120,7 +119,7 @@ impl Backbone {
     }
 
     /// Everything that packing relies on, so that no input can take a row of its neighbour.
-    fn check(&self, inputs: &[ModelInput]) -> Result<(), ModelError> {
+    fn check(&self, inputs: &[&ModelInput]) -> Result<(), ModelError> {
         for (index, input) in inputs.iter().enumerate() {
             self.check_one(input)
                 .map_err(|message| ModelError::Input { index, message })?;

@@ -4,7 +4,7 @@ use candle_core::{Module, Result, Tensor};
 use candle_nn::{Linear, RmsNorm};
 
 use super::activation::swiglu;
-use super::attention::{Segments, packed_attention};
+use super::attention::{Pattern, Segments, packed_attention};
 use super::config::TextConfig;
 use super::rope::RotaryTable;
 use super::weights::Scope;
@@ -22,6 +22,7 @@ pub enum Rows {
 /// Embedding, layers and final norm.
 #[derive(Debug)]
 pub struct TextModel {
+    heads: usize,
     embed_tokens: Tensor,
     layers: Vec<DecoderLayer>,
     norm: RmsNorm,
@@ -37,6 +38,7 @@ impl TextModel {
             .map(|index| DecoderLayer::new(config, &weights.child("layers").child(index)))
             .collect::<std::result::Result<_, _>>()?;
         Ok(Self {
+            heads: config.num_attention_heads,
             embed_tokens: weights
                 .child("embed_tokens")
                 .tensor("weight", &[config.vocab_size, config.hidden_size])?,
@@ -65,13 +67,49 @@ impl TextModel {
         sequences: &Segments,
         rows: Rows,
     ) -> Result<Tensor> {
+        let device = embeddings.device();
+        let tokens = Queries {
+            rows: None,
+            rotary: rotary.clone(),
+            pattern: Pattern::new(sequences, sequences, self.heads, true, device)?,
+        };
+        let wanted = match rows {
+            Rows::All => tokens.clone(),
+            Rows::Last => {
+                let last = Tensor::new(sequences.last_rows(), device)?;
+                let queries = Segments::new(vec![1; sequences.lengths().len()]);
+                Queries {
+                    rotary: rotary.select(&last)?,
+                    rows: Some(last),
+                    pattern: Pattern::new(&queries, sequences, self.heads, true, device)?,
+                }
+            }
+        };
         let mut hidden = embeddings.clone();
         for (index, layer) in self.layers.iter().enumerate() {
             let is_last = index + 1 == self.layers.len();
-            let rows = if is_last { rows } else { Rows::All };
-            hidden = layer.forward(&hidden, rotary, sequences, rows)?;
+            hidden = layer.forward(&hidden, rotary, if is_last { &wanted } else { &tokens })?;
         }
         self.norm.forward(&hidden)
+    }
+}
+
+/// The tokens that a layer computes, and what they attend to.
+#[derive(Debug, Clone)]
+struct Queries {
+    /// `None`: every token.
+    rows: Option<Tensor>,
+    rotary: RotaryTable,
+    pattern: Pattern,
+}
+
+impl Queries {
+    /// Their rows of `x` (tokens, hidden_size).
+    fn of(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.rows {
+            Some(rows) => x.index_select(rows, 0),
+            None => Ok(x.clone()),
+        }
     }
 }
 
@@ -94,28 +132,11 @@ impl DecoderLayer {
         })
     }
 
-    /// (tokens, hidden_size) -> (rows, hidden_size).
-    fn forward(&self, x: &Tensor, rotary: &RotaryTable, sequences: &Segments, rows: Rows) -> Result<Tensor> {
+    /// (tokens, hidden_size) -> (queries, hidden_size); `rotary` is that of all tokens.
+    fn forward(&self, x: &Tensor, rotary: &RotaryTable, queries: &Queries) -> Result<Tensor> {
         let normed = self.input_layernorm.forward(x)?;
-        let (residual, attended) = match rows {
-            Rows::All => (
-                x.clone(),
-                self.attention
-                    .forward(&normed, &normed, (rotary, sequences), (rotary, sequences))?,
-            ),
-            Rows::Last => {
-                let last = Tensor::new(sequences.last_rows(), x.device())?;
-                let queries = (
-                    &rotary.select(&last)?,
-                    &Segments::new(vec![1; sequences.lengths().len()]),
-                );
-                let attended =
-                    self.attention
-                        .forward(&normed.index_select(&last, 0)?, &normed, queries, (rotary, sequences))?;
-                (x.index_select(&last, 0)?, attended)
-            }
-        };
-        let x = (residual + attended)?;
+        let attended = self.attention.forward(&normed, rotary, queries)?;
+        let x = (queries.of(x)? + attended)?;
         &x + self.mlp.forward(&self.post_attention_layernorm.forward(&x)?)?
     }
 }
@@ -146,27 +167,16 @@ impl Attention {
         })
     }
 
-    /// Queries from `x` (queries, hidden_size), keys and values from `context` (tokens, hidden_size), each with its rotary
-    /// table and its sequences' lengths; gives (queries, hidden_size).
-    fn forward(
-        &self,
-        x: &Tensor,
-        context: &Tensor,
-        (q_rotary, queries): (&RotaryTable, &Segments),
-        (k_rotary, keys): (&RotaryTable, &Segments),
-    ) -> Result<Tensor> {
-        let q = q_rotary.rotate(&self.q_proj.forward(x)?.reshape(((), self.heads, self.head_dim))?)?;
-        let k = k_rotary.rotate(
-            &self
-                .k_proj
-                .forward(context)?
-                .reshape(((), self.kv_heads, self.head_dim))?,
-        )?;
-        let v = self
-            .v_proj
-            .forward(context)?
-            .reshape(((), self.kv_heads, self.head_dim))?;
-        let attended = packed_attention(&q, &k, &v, queries, keys, true)?; // (queries, heads, head_dim)
+    /// Keys and values are those of all tokens of `x` (tokens, hidden_size), and `rotary` their table; gives
+    /// (queries, hidden_size).
+    fn forward(&self, x: &Tensor, rotary: &RotaryTable, queries: &Queries) -> Result<Tensor> {
+        let q = self.q_proj.forward(&queries.of(x)?)?;
+        let q = queries.rotary.rotate(&q.reshape(((), self.heads, self.head_dim))?)?;
+        let k = self.k_proj.forward(x)?;
+        let k = rotary.rotate(&k.reshape(((), self.kv_heads, self.head_dim))?)?;
+        let v = self.v_proj.forward(x)?;
+        let v = v.reshape(((), self.kv_heads, self.head_dim))?;
+        let attended = packed_attention(&q, &k, &v, &queries.pattern)?; // (queries, heads, head_dim)
         self.o_proj.forward(&attended.flatten_from(1)?)
     }
 }

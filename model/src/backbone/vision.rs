@@ -7,7 +7,7 @@ use candle_core::{Module, Result, Tensor};
 use candle_nn::{LayerNorm, Linear};
 
 use super::activation::{gelu, quick_gelu};
-use super::attention::{Segments, packed_attention};
+use super::attention::{Pattern, Segments, packed_attention};
 use super::config::VisionConfig;
 use super::rope::{RotaryTable, patch_positions};
 use super::weights::Scope;
@@ -69,9 +69,10 @@ impl VisionTower {
             .iter()
             .flat_map(|&[time, height, width]| std::iter::repeat_n(height as usize * width as usize, time as usize));
         let frames = Segments::new(frames.collect());
+        let pattern = Pattern::new(&frames, &frames, self.config.num_heads, false, patches.device())?;
         let mut hidden = self.patch_embed.forward(patches)?; // (patches, embed_dim)
         for block in &self.blocks {
-            hidden = block.forward(&hidden, &rotary, &frames)?;
+            hidden = block.forward(&hidden, &rotary, &pattern)?;
         }
         self.merger.forward(&hidden)
     }
@@ -96,8 +97,8 @@ impl Block {
     }
 
     /// (patches, embed_dim), unchanged in shape.
-    fn forward(&self, x: &Tensor, rotary: &RotaryTable, frames: &Segments) -> Result<Tensor> {
-        let x = (x + self.attention.forward(&self.norm1.forward(x)?, rotary, frames)?)?;
+    fn forward(&self, x: &Tensor, rotary: &RotaryTable, pattern: &Pattern) -> Result<Tensor> {
+        let x = (x + self.attention.forward(&self.norm1.forward(x)?, rotary, pattern)?)?;
         &x + self.mlp.forward(&self.norm2.forward(&x)?)?
     }
 }
@@ -119,8 +120,8 @@ impl Attention {
         })
     }
 
-    /// (patches, embed_dim), unchanged in shape; a patch sees its own frame.
-    fn forward(&self, x: &Tensor, rotary: &RotaryTable, frames: &Segments) -> Result<Tensor> {
+    /// (patches, embed_dim), unchanged in shape.
+    fn forward(&self, x: &Tensor, rotary: &RotaryTable, pattern: &Pattern) -> Result<Tensor> {
         let (patches, size) = x.dims2()?;
         let qkv = self
             .qkv
@@ -128,7 +129,7 @@ impl Attention {
             .reshape((patches, 3, self.heads, size / self.heads))?;
         let part = |index: usize| qkv.narrow(1, index, 1)?.squeeze(1)?.contiguous(); // (patches, heads, head_dim)
         let (q, k) = (rotary.rotate(&part(0)?)?, rotary.rotate(&part(1)?)?);
-        let attended = packed_attention(&q, &k, &part(2)?, frames, frames, false)?;
+        let attended = packed_attention(&q, &k, &part(2)?, pattern)?;
         self.proj.forward(&attended.reshape((patches, size))?)
     }
 }

@@ -7,22 +7,38 @@ use safetensors::Dtype;
 use crate::checkpoint::WeightFiles;
 use crate::error::ModelError;
 
-/// How the two towers' tensors may begin: the hub's files, and saves of transformers 4.52 and later.
-const NAMINGS: [Naming; 2] = [
-    Naming {
-        text: "model",
-        vision: "visual",
-    },
-    Naming {
-        text: "model.language_model",
-        vision: "model.visual",
-    },
-];
-
+/// How the names of the two towers' tensors begin.
 #[derive(Debug, Clone, Copy)]
 struct Naming {
     text: &'static str,
     vision: &'static str,
+}
+
+/// In the hub's files.
+const HUB: Naming = Naming {
+    text: "model",
+    vision: "visual",
+};
+
+/// In saves of transformers 4.52 and later.
+const NEWER: Naming = Naming {
+    text: "model.language_model",
+    vision: "model.visual",
+};
+
+impl Naming {
+    /// The one that the files use. Any tensor tells, so that a missing one is looked for under the right name.
+    fn of(files: &WeightFiles) -> Self {
+        let has = |module: &str| {
+            let prefix = format!("{module}.");
+            files.tensors().any(|(name, ..)| name.starts_with(&prefix))
+        };
+        if has(NEWER.text) || has(NEWER.vision) {
+            NEWER
+        } else {
+            HUB
+        }
+    }
 }
 
 /// Reads tensors out of a checkpoint's files. Nothing is copied before it is asked for.
@@ -37,11 +53,9 @@ pub struct Weights<'a> {
 impl<'a> Weights<'a> {
     /// Tensors are converted to `dtype` and moved to `device` when they are read.
     pub fn new(files: &'a WeightFiles, dtype: DType, device: &Device) -> Self {
-        let has_embedding = |naming: &Naming| files.tensor(&format!("{}.embed_tokens.weight", naming.text)).is_some();
-        let naming = NAMINGS.into_iter().find(has_embedding).unwrap_or(NAMINGS[0]);
         Self {
             files,
-            naming,
+            naming: Naming::of(files),
             dtype,
             device: device.clone(),
         }

@@ -3,6 +3,7 @@
 //! A checkpoint is a Hugging Face Qwen2-VL directory: `config.json`, `tokenizer.json`, `preprocessor_config.json` and one or
 //! many safetensors files. Weights are memory-mapped and read when the backbone copies them to its device.
 
+mod agreement;
 mod demo;
 mod fingerprint;
 mod hub;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::ModelError;
+pub(crate) use agreement::check_agreement;
 pub(crate) use fingerprint::short_digest;
 pub use hub::{DownloadProgress, LogProgress};
 pub use weight_files::{WeightFile, WeightFiles};

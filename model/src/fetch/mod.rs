@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 
 use crate::error::{MediaError, ModelError};
-use crate::reference::{Location, MediaReference};
+use crate::reference::{Location, MediaReference, is_data, shortened};
 
 /// What a [`Fetcher`] allows.
 #[derive(Debug, Clone)]
@@ -97,6 +97,28 @@ impl Fetcher {
         Ok(Self {
             shared: Arc::new(Shared { options, http, objects }),
         })
+    }
+
+    /// [`MediaReference::parse`], which decodes a `data:` URL as a whole, so that one that cannot be within `max_bytes` is
+    /// refused before.
+    ///
+    /// # Errors
+    /// [`MediaError::InvalidReference`], or [`MediaError::TooLarge`].
+    pub fn parse(&self, reference: &str) -> Result<MediaReference, MediaError> {
+        let max_bytes = self.shared.options.max_bytes;
+        // A byte is at most three characters, `%0A`. The rest is for the media type.
+        let most = max_bytes.saturating_mul(3).saturating_add(1024);
+        if reference.len() > most && is_data(reference) {
+            let message = format!(
+                "a data: URL of {} bytes; the limit is {max_bytes}, decoded",
+                reference.len()
+            );
+            return Err(MediaError::TooLarge {
+                name: shortened(reference),
+                message,
+            });
+        }
+        MediaReference::parse(reference)
     }
 
     /// Fetches the medium that `reference` names (the whole one: a fragment is the decoder's business).

@@ -14,7 +14,6 @@ use tokenizers::Tokenizer;
 use crate::checkpoint::CheckpointFiles;
 use crate::error::{MediaError, ModelError};
 use crate::media::Media;
-use crate::reference::shortened;
 pub use config::{ProcessorConfig, ProcessorOverrides};
 use patches::Normalisation;
 
@@ -64,6 +63,10 @@ impl VisionInput {
 
 /// The most tokens of one input, the context of the 2B and 7B models.
 const MAX_TOKENS: usize = 32_768;
+
+/// The most bytes of text and instruction together, 32 for each token. Checked first: the tokenizer takes a text whole, and
+/// two hundred times its size in memory.
+const MAX_TEXT_BYTES: usize = MAX_TOKENS * 32;
 
 /// A checkpoint's processor. It is immutable and shared by all threads.
 #[derive(Debug)]
@@ -118,25 +121,33 @@ impl Processor {
         &self.config
     }
 
-    /// Makes one input out of a medium. See [`prompt::prompt`] for what an instruction does, and what its absence.
+    /// Makes one input out of a medium. See [`prompt::prompt`] for what an instruction does, and what its absence. `name`
+    /// is the redacted reference, for errors.
     ///
     /// # Errors
     /// [`MediaError::Text`] for text without a token, or with one that stands for pixels; [`MediaError::TooLarge`] for more
-    /// than 32,768 tokens: text is not cut, as what is cut would be lost silently. The errors name the start of the text
-    /// (or `image`), having no reference here.
-    pub fn process(&self, media: &Media, instruction: Option<&str>) -> Result<ModelInput, MediaError> {
+    /// than 32,768 tokens, or 1 MiB of text and instruction: text is not cut, as what is cut would be lost silently.
+    pub fn process(&self, media: &Media, instruction: Option<&str>, name: &str) -> Result<ModelInput, MediaError> {
         let text = match media {
             Media::Text(text) => text.as_str(),
             Media::Image(_) => "",
         };
-        for given in [text, instruction.unwrap_or_default()] {
+        let instruction_text = instruction.unwrap_or_default();
+        let bytes = text.len() + instruction_text.len();
+        if bytes > MAX_TEXT_BYTES {
+            return Err(MediaError::TooLarge {
+                name: name.to_owned(),
+                message: format!("{bytes} bytes of text; the limit is {MAX_TEXT_BYTES}"),
+            });
+        }
+        for given in [text, instruction_text] {
             if let Some(pad) = [prompt::IMAGE_PAD, prompt::VIDEO_PAD]
                 .into_iter()
                 .find(|pad| given.contains(pad))
             {
                 let message = format!("it holds {pad}, which stands for pixels");
                 return Err(MediaError::Text {
-                    name: self.name(media),
+                    name: name.to_owned(),
                     message,
                 });
             }
@@ -145,7 +156,7 @@ impl Processor {
             Media::Text(_) => None,
             Media::Image(image) => Some(self.image(image)),
         };
-        let token_ids = self.tokens(media, instruction, vision.as_ref())?;
+        let token_ids = self.tokens(media, instruction, vision.as_ref(), name)?;
         Ok(ModelInput { token_ids, vision })
     }
 
@@ -161,12 +172,13 @@ impl Processor {
         media: &Media,
         instruction: Option<&str>,
         vision: Option<&VisionInput>,
+        name: &str,
     ) -> Result<Vec<u32>, MediaError> {
         let encoded = self
             .tokenizer
             .encode_fast(prompt::prompt(media, instruction), true)
             .map_err(|error| MediaError::Text {
-                name: self.name(media),
+                name: name.to_owned(),
                 message: error.to_string(),
             })?;
         let mut token_ids = encoded.get_ids().to_vec();
@@ -180,24 +192,17 @@ impl Processor {
         }
         if token_ids.is_empty() {
             return Err(MediaError::Text {
-                name: self.name(media),
+                name: name.to_owned(),
                 message: "it is empty".into(),
             });
         }
         if token_ids.len() > MAX_TOKENS {
             let message = format!("{} tokens; the limit is {MAX_TOKENS}", token_ids.len());
             return Err(MediaError::TooLarge {
-                name: self.name(media),
+                name: name.to_owned(),
                 message,
             });
         }
         Ok(token_ids)
-    }
-
-    fn name(&self, media: &Media) -> String {
-        match media {
-            Media::Text(text) => shortened(text),
-            Media::Image(_) => "image".into(),
-        }
     }
 }

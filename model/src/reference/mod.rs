@@ -26,7 +26,7 @@ use url::Url;
 use crate::error::MediaError;
 pub use fragment::Fragment;
 use fragment::split_fragment;
-pub(crate) use redact::shortened;
+pub(crate) use redact::{is_data, shortened};
 use redact::{redacted_url, shown, shown_raw};
 
 /// Padding is often left out of hand-written `data:` URLs, so it is optional.

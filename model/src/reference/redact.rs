@@ -62,14 +62,18 @@ fn is_credential(field: &str) -> bool {
 
 /// A reference that does not parse: cut, and without what may be a password or a signature.
 pub(super) fn shown_raw(reference: &str) -> String {
-    let is_data = reference
-        .get(..5)
-        .is_some_and(|start| start.eq_ignore_ascii_case("data:"));
+    let is_data = is_data(reference);
     match reference.split_once("://") {
         Some((scheme, _)) if !is_data && reference.contains('@') => shortened(&format!("{scheme}://…")),
         Some(_) if !is_data => shortened(reference.split('?').next().unwrap_or_default()),
         _ => shortened(reference),
     }
+}
+
+/// Whether the reference is a `data:` URL, well-formed or not.
+pub(crate) fn is_data(reference: &str) -> bool {
+    let scheme = reference.get(..5);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 
 /// The first characters of `text`, with `…` where more follow.

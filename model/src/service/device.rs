@@ -1,4 +1,4 @@
-//! The device thread: one batch at a time, and one bad input fails alone.
+//! The device thread: one batch at a time. One bad input fails alone; a lost device ends the service.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use super::flight::Outcome;
+use super::flight::{Flights, Outcome};
 use super::metrics::{self, BusyClock, Stage};
 use super::queue::{Batch, Next, Queue};
 use super::{EmbedError, panic_message};
@@ -18,6 +18,9 @@ use crate::processor::ModelInput;
 pub trait Backend: Send + 'static {
     /// One vector of [`Backend::dimension`] numbers for each input, in their order. An error fails the whole batch; the
     /// service then tries its inputs one by one.
+    ///
+    /// After a failure of a lone input, other than [`ModelError::Input`], a single token with the id 0 is encoded, to see
+    /// whether the device still works.
     fn encode(&mut self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, ModelError>;
 
     /// The length of every vector.
@@ -48,15 +51,16 @@ impl Backend for Encoder {
     }
 }
 
-/// Starts the device thread. It ends when the queue is closed, after the batch it is at.
-pub(super) fn spawn(backend: impl Backend, queue: Arc<Queue>) -> Result<(), ModelError> {
+/// Starts the device thread. It ends when the queue is closed, after the batch it is at; or when the device is lost, and
+/// then stops the flights and closes the queue itself.
+pub(super) fn spawn(backend: impl Backend, queue: Arc<Queue>, flights: Arc<Flights>) -> Result<(), ModelError> {
     let mut device = Device {
         backend,
         busy: BusyClock::start(),
     };
     thread::Builder::new()
         .name("sightstream-device".into())
-        .spawn(move || device.run(&queue))
+        .spawn(move || device.run(&queue, &flights))
         .map(drop)
         .map_err(|error| ModelError::Device(format!("the device thread does not start: {error}")))
 }
@@ -66,11 +70,43 @@ struct Device<B> {
     busy: BusyClock,
 }
 
+/// Why a forward pass gave nothing.
+enum Failure {
+    /// An input contradicts itself. The device did nothing.
+    Input(String),
+    /// An error of the tensor library or the driver, or a panic: of this input, or of a device that is lost.
+    Device(String),
+}
+
+impl Failure {
+    fn message(&self) -> &str {
+        let (Self::Input(message) | Self::Device(message)) = self;
+        message
+    }
+}
+
+/// The device encodes nothing any more.
+struct Lost(String);
+
+/// An input that every checkpoint can encode: one token of text.
+fn known_good() -> ModelInput {
+    ModelInput {
+        token_ids: vec![0],
+        vision: None,
+    }
+}
+
 impl<B: Backend> Device<B> {
-    fn run(&mut self, queue: &Queue) {
+    fn run(&mut self, queue: &Queue, flights: &Flights) {
         loop {
             match queue.next(BusyClock::WINDOW) {
-                Next::Batch(batch) => self.encode(batch),
+                Next::Batch(batch) => {
+                    if let Err(lost) = self.encode(batch) {
+                        flights.stop(&lost);
+                        queue.close();
+                        return;
+                    }
+                }
                 Next::Idle => {}
                 Next::Closed => return,
             }
@@ -78,11 +114,12 @@ impl<B: Backend> Device<B> {
         }
     }
 
-    fn encode(&mut self, batch: Batch) {
+    /// Encodes a batch and answers who waits for it. On a lost device all of them get the error that ends the service.
+    fn encode(&mut self, batch: Batch) -> Result<(), EmbedError> {
         metrics::batch(batch.inputs.len(), batch.tokens);
         let started = Instant::now();
         for waiting in &batch.waiting {
-            metrics::stage(Stage::Queue, started.duration_since(waiting.queued_at));
+            metrics::stage(Stage::Queue, started.duration_since(waiting.asked_at));
         }
         let outcomes = self.outcomes(&batch.inputs);
         let took = started.elapsed();
@@ -93,47 +130,73 @@ impl<B: Backend> Device<B> {
             ?took,
             "encoded a batch"
         );
+        let outcomes = match outcomes {
+            Ok(outcomes) => outcomes,
+            Err(Lost(message)) => {
+                tracing::error!(message, "the device is lost: the embedding service stops");
+                let stopped = EmbedError::Stopped(format!("the device is lost: {message}"));
+                for waiting in batch.waiting {
+                    waiting.answer(Err(stopped.clone()));
+                }
+                return Err(stopped);
+            }
+        };
         for (waiting, outcome) in batch.waiting.into_iter().zip(outcomes) {
             metrics::stage(Stage::Device, took);
             waiting.answer(outcome);
         }
+        Ok(())
     }
 
     /// One outcome for each input: together if that goes well, else one by one.
-    fn outcomes(&mut self, inputs: &[ModelInput]) -> Vec<Outcome> {
+    fn outcomes(&mut self, inputs: &[ModelInput]) -> Result<Vec<Outcome>, Lost> {
         match self.forward(inputs) {
-            Ok(vectors) => vectors.into_iter().map(|vector| self.checked(vector)).collect(),
-            Err(message) if inputs.len() == 1 => {
-                tracing::error!(message, "the device failed on an input");
-                vec![Err(EmbedError::Device(message))]
-            }
-            Err(message) => {
+            Ok(vectors) => Ok(vectors.into_iter().map(|vector| self.checked(vector)).collect()),
+            Err(failure) if inputs.len() == 1 => Ok(vec![Err(self.of_one_input(failure)?)]),
+            Err(failure) => {
                 tracing::warn!(
                     inputs = inputs.len(),
-                    message,
+                    message = failure.message(),
                     "the device failed on a batch: its inputs go one by one"
                 );
-                inputs
-                    .iter()
-                    .flat_map(|input| self.outcomes(slice::from_ref(input)))
-                    .collect()
+                let mut outcomes = Vec::with_capacity(inputs.len());
+                for input in inputs {
+                    outcomes.append(&mut self.outcomes(slice::from_ref(input))?);
+                }
+                Ok(outcomes)
             }
         }
     }
 
+    /// What a lone input's failure means: that input's error if the device can still encode another. Else all inputs after
+    /// it would fail likewise, and end as dead letters of their own.
+    fn of_one_input(&mut self, failure: Failure) -> Result<EmbedError, Lost> {
+        if let Failure::Device(message) = &failure
+            && let Err(Failure::Device(again)) = self.forward(&[known_good()])
+        {
+            return Err(Lost(format!("{message}; and then, on a single token: {again}")));
+        }
+        let (Failure::Input(message) | Failure::Device(message)) = failure;
+        tracing::error!(message, "the device failed on an input");
+        Ok(EmbedError::Device(message))
+    }
+
     /// One vector for each input, or what the backend said, panics included.
-    fn forward(&mut self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, String> {
+    fn forward(&mut self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, Failure> {
         let vectors = catch_unwind(AssertUnwindSafe(|| self.backend.encode(inputs)))
-            .map_err(|panic| format!("the encoder panicked: {}", panic_message(&*panic)))?
-            .map_err(|error| error.to_string())?;
+            .map_err(|panic| Failure::Device(format!("the encoder panicked: {}", panic_message(&*panic))))?
+            .map_err(|error| match error {
+                ModelError::Input { .. } => Failure::Input(error.to_string()),
+                _ => Failure::Device(error.to_string()),
+            })?;
         if vectors.len() == inputs.len() {
             Ok(vectors)
         } else {
-            Err(format!(
+            Err(Failure::Device(format!(
                 "the encoder gave {} vectors for {} inputs",
                 vectors.len(),
                 inputs.len()
-            ))
+            )))
         }
     }
 
@@ -152,5 +215,22 @@ impl<B: Backend> Device<B> {
             ))),
             None => Ok(vector.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::{DeviceChoice, EncoderOptions};
+
+    #[test]
+    fn a_checkpoint_encodes_the_known_good_input() {
+        let options = EncoderOptions {
+            device: DeviceChoice::Cpu,
+            ..EncoderOptions::default()
+        };
+        let encoder = Encoder::load(&options).expect("the demo checkpoint is built in");
+        let vectors = encoder.encode(&[known_good()]).expect("encoded");
+        assert_eq!(vectors[0].len(), encoder.dimension());
     }
 }

@@ -36,6 +36,17 @@ impl Flight {
         self.request.instruction.as_deref()
     }
 
+    /// Announces the outcome, unless there is one: a stopped flight's task still ends, and has nothing to add.
+    fn settle(&self, outcome: Outcome) {
+        self.outcome.send_if_modified(|settled| {
+            let is_first = settled.is_none();
+            if is_first {
+                *settled = Some(outcome);
+            }
+            is_first
+        });
+    }
+
     /// Completes when no caller waits. One may join afterwards, so that [`Flights::abandon`] has the last word.
     pub(super) async fn unwanted(&self) {
         self.outcome.closed().await;
@@ -53,7 +64,7 @@ impl Seat {
         match self.outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(outcome)) => outcome.clone(),
             // The flight was dropped without an outcome: its runtime is gone.
-            Ok(None) | Err(_) => Err(EmbedError::Stopped),
+            Ok(None) | Err(_) => Err(EmbedError::shut_down()),
         }
     }
 }
@@ -67,7 +78,8 @@ pub(super) struct Flights {
 #[derive(Debug, Default)]
 struct State {
     in_flight: HashMap<Arc<Request>, Arc<Flight>>,
-    stopped: bool,
+    /// What callers get from then on.
+    stopped: Option<EmbedError>,
 }
 
 impl Flights {
@@ -82,8 +94,8 @@ impl Flights {
             instruction: instruction.map(str::to_owned),
         });
         let mut state = self.lock();
-        if state.stopped {
-            return Err(EmbedError::Stopped);
+        if let Some(stopped) = &state.stopped {
+            return Err(stopped.clone());
         }
         if let Some(flight) = state.in_flight.get(&request) {
             return Ok((
@@ -105,7 +117,7 @@ impl Flights {
     /// Ends the flight with an outcome. A later equal request starts anew.
     pub(super) fn land(&self, flight: &Arc<Flight>, outcome: Outcome) {
         self.lock().remove(flight);
-        flight.outcome.send_replace(Some(outcome));
+        flight.settle(outcome);
     }
 
     /// Gives the flight up if nobody waits for it: whether it was. From then on nobody can join it.
@@ -124,15 +136,15 @@ impl Flights {
         self.lock().remove(flight);
     }
 
-    /// Ends all flights with [`EmbedError::Stopped`], and lets none start.
-    pub(super) fn stop(&self) {
+    /// Ends all flights with this error, and lets none start. The first call says why.
+    pub(super) fn stop(&self, error: &EmbedError) {
         let flights = {
             let mut state = self.lock();
-            state.stopped = true;
+            state.stopped.get_or_insert_with(|| error.clone());
             std::mem::take(&mut state.in_flight)
         };
         for flight in flights.into_values() {
-            flight.outcome.send_replace(Some(Err(EmbedError::Stopped)));
+            flight.settle(Err(error.clone()));
         }
     }
 }

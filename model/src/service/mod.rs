@@ -13,7 +13,8 @@
 //! for each subtask) share one queue, and none of them can take a shared request down with it.
 //!
 //! One bad input fails alone: a panic in a decoder is that input's [`MediaError::Panicked`](crate::error::MediaError),
-//! and a batch that fails on the device is tried again one by one. Dropping the future of
+//! and a batch that fails on the device is tried again one by one. A device that then fails on a known good input too is
+//! lost: the service stops, and every caller gets [`EmbedError::Stopped`]. Dropping the future of
 //! [`EmbeddingService::embed`] gives its place up in whichever stage it is, unless another caller waits for the same.
 //! There is no result cache: an equal request after completion is encoded again.
 //!
@@ -62,9 +63,10 @@ pub enum EmbedError {
     /// The encoder failed on this input, tried alone.
     #[error("the encoder failed: {0}")]
     Device(String),
-    /// The service ended before the request did. It says nothing about the input.
-    #[error("the embedding service has stopped")]
-    Stopped,
+    /// The service ended before the request did, because it was told to or because its device is lost. It says nothing
+    /// about the input, and every later request ends the same way.
+    #[error("the embedding service has stopped: {0}")]
+    Stopped(String),
 }
 
 impl EmbedError {
@@ -73,18 +75,13 @@ impl EmbedError {
         match self {
             Self::Media(error) => error.reason(),
             Self::Device(_) => "device",
-            Self::Stopped => "stopped",
+            Self::Stopped(_) => "stopped",
         }
     }
 
-    /// Whether the same request may succeed later without anybody changing it. `Stopped` counts: another process, or this
-    /// one after a restart, can encode the input.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Media(error) => error.is_transient(),
-            Self::Device(_) => false,
-            Self::Stopped => true,
-        }
+    /// The service was told to stop.
+    fn shut_down() -> Self {
+        Self::Stopped("it was shut down".into())
     }
 }
 
@@ -140,7 +137,7 @@ impl EmbeddingService {
             .enable_all()
             .build()
             .map_err(|error| ModelError::Device(format!("the fetch threads do not start: {error}")))?;
-        device::spawn(backend, Arc::clone(&pipeline.queue))?;
+        device::spawn(backend, Arc::clone(&pipeline.queue), Arc::clone(&pipeline.flights))?;
         tracing::info!(
             model = model_name,
             fingerprint,
@@ -165,14 +162,14 @@ impl EmbeddingService {
     ///
     /// # Errors
     ///
-    /// [`EmbedError`], for this input alone.
+    /// [`EmbedError`], for this input alone; [`EmbedError::Stopped`] for all.
     pub async fn embed(&self, url: &str, instruction: Option<&str>) -> Result<Arc<[f32]>, EmbedError> {
         let (seat, flight) = self.inner.pipeline.flights.join(url, instruction)?;
         match (flight, &self.inner.runtime) {
             (Some(flight), Some(runtime)) => {
                 runtime.spawn(Arc::clone(&self.inner.pipeline).fly(flight));
             }
-            (Some(_), None) => return Err(EmbedError::Stopped),
+            (Some(_), None) => return Err(EmbedError::shut_down()),
             (None, _) => metrics::coalesced(),
         }
         seat.outcome().await
@@ -212,7 +209,7 @@ impl fmt::Debug for EmbeddingService {
 
 impl Inner {
     fn stop(&self) {
-        self.pipeline.flights.stop();
+        self.pipeline.flights.stop(&EmbedError::shut_down());
         self.pipeline.queue.close();
     }
 }

@@ -97,17 +97,18 @@ impl Pipeline {
 
     async fn stages(&self, flight: &Arc<Flight>) -> Outcome {
         let fetching = acquire(&self.fetching).await;
-        let reference = MediaReference::parse(flight.url())?;
+        let reference = self.prepare.parse(flight.url())?;
         let fetched = self.fetch(&reference).await?;
         let preprocessing = acquire_owned(&self.preprocessing).await;
         drop(fetching);
         let (input, preprocessing) = self.preprocess(flight, reference, fetched, preprocessing).await?;
         let tokens = input_cost(&input);
+        let asked_at = Instant::now();
         let room = self.queue.room(tokens).await;
-        let (_place, outcome) = self.queue.push(flight, input, tokens, room);
+        let (_place, outcome) = self.queue.push(flight, input, tokens, asked_at, room);
         drop(preprocessing);
         // The device thread drops the sender only when it ends, or for a flight without callers.
-        outcome.await.unwrap_or(Err(EmbedError::Stopped))
+        outcome.await.unwrap_or_else(|_| Err(EmbedError::shut_down()))
     }
 
     async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError> {
@@ -141,7 +142,7 @@ impl Pipeline {
         });
         prepared
             .await
-            .map_err(|_| EmbedError::Stopped)?
+            .map_err(|_| EmbedError::shut_down())?
             .map_err(EmbedError::Media)
     }
 }

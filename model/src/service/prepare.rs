@@ -16,6 +16,11 @@ use crate::reference::MediaReference;
 /// in either.
 #[async_trait]
 pub trait Prepare: Send + Sync + 'static {
+    /// Reads a reference, and refuses what is too large to be read.
+    fn parse(&self, url: &str) -> Result<MediaReference, MediaError> {
+        MediaReference::parse(url)
+    }
+
     /// Fetches the bytes. May be dropped at any await point, when all callers went away.
     async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError>;
 
@@ -50,6 +55,10 @@ pub fn input_cost(input: &ModelInput) -> usize {
 
 #[async_trait]
 impl Prepare for MediaPrepare {
+    fn parse(&self, url: &str) -> Result<MediaReference, MediaError> {
+        self.fetcher.parse(url)
+    }
+
     async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError> {
         self.fetcher.fetch(reference).await
     }
@@ -63,8 +72,8 @@ impl Prepare for MediaPrepare {
         let name = reference.to_string();
         let media = media::decode(&fetched.bytes, fetched.media_type.as_deref(), &self.limits, &name)?;
         let media = media.whole(reference.fragment(), &name)?;
-        // The encoded bytes are not needed beside the pixels.
+        // The encoded bytes are not needed beside the pixels. Those of a `data:` URL stay: its reference shares them.
         drop(fetched);
-        self.processor.process(&media, instruction)
+        self.processor.process(&media, instruction, &name)
     }
 }

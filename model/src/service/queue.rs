@@ -49,6 +49,9 @@ struct Entry {
     tokens: usize,
     flight: Arc<Flight>,
     reply: oneshot::Sender<Outcome>,
+    /// When it asked for room.
+    asked_at: Instant,
+    /// When it got it: what `max_wait` counts from.
     queued_at: Instant,
     /// Given back when the entry leaves the queue, either way.
     _room: OwnedSemaphorePermit,
@@ -57,8 +60,8 @@ struct Entry {
 /// Who waits for one vector of a batch.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// When the input entered the queue.
-    pub(super) queued_at: Instant,
+    /// When the input asked for room in the queue.
+    pub(super) asked_at: Instant,
     reply: oneshot::Sender<Outcome>,
 }
 
@@ -132,12 +135,13 @@ impl Queue {
             .expect("the queue's semaphore is never closed")
     }
 
-    /// Appends an input. Its outcome comes on the receiver; on a closed queue the receiver fails at once.
+    /// Appends an input, which asked for its room at `asked_at`. Its outcome comes on the receiver; on a closed queue the receiver fails at once.
     pub(super) fn push(
         &self,
         flight: &Arc<Flight>,
         input: ModelInput,
         tokens: usize,
+        asked_at: Instant,
         room: OwnedSemaphorePermit,
     ) -> (Place<'_>, oneshot::Receiver<Outcome>) {
         let (reply, outcome) = oneshot::channel();
@@ -153,6 +157,7 @@ impl Queue {
                 tokens,
                 flight,
                 reply,
+                asked_at,
                 queued_at: Instant::now(),
                 _room: room,
             });
@@ -255,7 +260,7 @@ impl State {
             batch.tokens += entry.tokens;
             batch.inputs.push(entry.input);
             batch.waiting.push(Waiting {
-                queued_at: entry.queued_at,
+                asked_at: entry.asked_at,
                 reply: entry.reply,
             });
         }

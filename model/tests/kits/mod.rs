@@ -24,6 +24,7 @@ pub struct Case {
     pub text: Option<String>,
     pub image: Option<String>,
     pub instruction: Option<String>,
+    pub prompt: Option<String>,
 }
 
 /// What the processor makes of a case: all of a text or an image; of the others, whose prompts or pixels it does not make,
@@ -114,7 +115,7 @@ impl Kit {
         let process = |media: &Media| {
             self.encoder
                 .processor()
-                .process(media, instruction)
+                .process(media, instruction, &case.name)
                 .expect("a valid input")
         };
         match case.kind {
@@ -174,6 +175,11 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
 /// The largest difference, as a share of the reference's largest value.
 pub fn relative_difference(ours: &[f32], reference: &[f32]) -> f32 {
     assert_eq!(ours.len(), reference.len(), "as many values");
+    // `f32::max` passes over what is not a number, so it would count as no difference.
+    assert!(
+        ours.iter().chain(reference).all(|value| value.is_finite()),
+        "finite values"
+    );
     let largest = reference.iter().fold(0f32, |largest, value| largest.max(value.abs()));
     ours.iter()
         .zip(reference)

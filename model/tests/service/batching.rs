@@ -47,7 +47,8 @@ async fn a_batch_goes_before_an_input_that_would_pass_the_budget() {
     };
     let (service, controls) = start(options, Hold::default());
     let urls: Vec<String> = (0..4).map(|number| fine(60, number)).collect();
-    let calls = tokio::spawn(async move { join_all(urls.iter().map(|url| service.embed(url, None))).await });
+    let caller = service.clone();
+    let calls = tokio::spawn(async move { join_all(urls.iter().map(|url| caller.embed(url, None))).await });
     for _ in 0..3 {
         assert_eq!(
             controls.batch().len(),
@@ -55,9 +56,10 @@ async fn a_batch_goes_before_an_input_that_would_pass_the_budget() {
             "two inputs of 60 tokens pass a budget of 100"
         );
     }
-    // The fourth has nothing to fill its batch, and waits.
-    assert!(!calls.is_finished());
-    calls.abort();
+    // The fourth waits for what fills its batch.
+    service.embed(&fine(40, 4), None).await.expect("encoded");
+    assert_eq!(controls.batch().len(), 2);
+    assert!(calls.await.expect("no panic").iter().all(Result::is_ok));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -124,7 +124,58 @@ async fn only_a_failed_batch_is_tried_one_by_one() {
     let urls = ["fine/1/1", "fails-on-device/1/0", "fine/1/2"];
     join_all(urls.map(|url| service.embed(url, None))).await;
     let sizes: Vec<usize> = controls.other_batches().iter().map(Vec::len).collect();
-    assert_eq!(sizes, [3, 1, 1, 1]);
+    // The fourth is the single token by which the device shows that it still works.
+    assert_eq!(sizes, [3, 1, 1, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_that_contradicts_itself() {
+    let error = among_good_ones("contradictory/1/0", one_batch()).await;
+    assert_eq!(
+        error.to_string(),
+        "the encoder failed: input 0 of the batch: no such token"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_device_stops_the_service_and_blames_no_input() {
+    let options = ServiceOptions {
+        max_batch_inputs: 3,
+        max_wait: FOREVER,
+        ..ServiceOptions::default()
+    };
+    let (service, controls) = start(
+        options,
+        Hold {
+            fetches: true,
+            device: true,
+        },
+    );
+    let embed = |url: &'static str| {
+        let service = service.clone();
+        tokio::spawn(async move { service.embed(url, None).await })
+    };
+    controls.fetches.add_permits(3);
+    let mut calls: Vec<_> = ["loses-device/1/0", "fine/1/1", "fine/1/2"].map(embed).into();
+    assert_eq!(controls.batch().len(), 3);
+    // Two more do not get to the device.
+    calls.extend(["fine/1/3", "fine/1/4"].map(embed));
+    controls.until(|progress| progress.fetched == 5).await;
+    controls.release(3);
+    let mut outcomes: Vec<_> = join_all(calls)
+        .await
+        .into_iter()
+        .map(|call| call.expect("no panic"))
+        .collect();
+    outcomes.push(service.embed("fine/1/5", None).await);
+    for outcome in outcomes {
+        let cause = "device: it fell off the bus";
+        let message = format!("the device is lost: {cause}; and then, on a single token: {cause}");
+        assert_eq!(outcome, Err(EmbedError::Stopped(message)));
+    }
+    controls.until_ended();
+    let sizes: Vec<usize> = controls.other_batches().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1, 1], "after the batch, one of it alone and a single token");
 }
 
 #[tokio::test(flavor = "multi_thread")]

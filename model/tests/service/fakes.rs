@@ -26,6 +26,8 @@ const FAILS_ON_DEVICE: u32 = u32::MAX;
 const PANICS_ON_DEVICE: u32 = u32::MAX - 1;
 const NOT_A_NUMBER: u32 = u32::MAX - 2;
 const TOO_SHORT: u32 = u32::MAX - 3;
+const LOSES_DEVICE: u32 = u32::MAX - 4;
+const CONTRADICTORY: u32 = u32::MAX - 5;
 
 pub fn fine(tokens: usize, number: u32) -> String {
     format!("fine/{tokens}/{number}")
@@ -125,6 +127,7 @@ pub fn start(options: ServiceOptions, hold: Hold) -> (EmbeddingService, Controls
         releases: hold.device.then_some(releases),
         progress: Arc::clone(&progress),
         ended: ended_sender,
+        lost: false,
     };
     let service = EmbeddingService::from_parts(backend, prepare, options).expect("the service starts");
     let controls = Controls {
@@ -193,6 +196,8 @@ impl Prepare for FakePrepare {
             "panics-on-device" => PANICS_ON_DEVICE,
             "not-a-number" => NOT_A_NUMBER,
             "too-short" => TOO_SHORT,
+            "loses-device" => LOSES_DEVICE,
+            "contradictory" => CONTRADICTORY,
             _ => number + instruction.map_or(0, |text| text.len() as u32),
         };
         Ok(ModelInput {
@@ -207,6 +212,8 @@ struct FakeBackend {
     releases: Option<Receiver<()>>,
     progress: Arc<watch::Sender<Progress>>,
     ended: Sender<()>,
+    /// From then on nothing is encoded.
+    lost: bool,
 }
 
 impl Backend for FakeBackend {
@@ -220,6 +227,14 @@ impl Backend for FakeBackend {
         }
         if numbers.contains(&PANICS_ON_DEVICE) {
             panic!("the kernel's bug");
+        }
+        self.lost |= numbers.contains(&LOSES_DEVICE);
+        if self.lost {
+            return Err(ModelError::Device("it fell off the bus".into()));
+        }
+        if let Some(index) = numbers.iter().position(|&number| number == CONTRADICTORY) {
+            let message = "no such token".into();
+            return Err(ModelError::Input { index, message });
         }
         if numbers.contains(&FAILS_ON_DEVICE) {
             return Err(ModelError::Device("out of memory".into()));

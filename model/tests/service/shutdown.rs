@@ -5,6 +5,10 @@ use sightstream_model::service::{EmbedError, ServiceOptions};
 
 use crate::fakes::{FOREVER, Hold, fine, start};
 
+fn shut_down() -> EmbedError {
+    EmbedError::Stopped("it was shut down".into())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_device_thread_ends_with_the_last_handle() {
     let (service, controls) = start(ServiceOptions::default(), Hold::default());
@@ -40,13 +44,8 @@ async fn stopping_answers_callers_in_every_stage() {
         .until(|progress| progress.fetched == 4 && progress.preparing == 2)
         .await;
     service.stop();
-    assert!(
-        join_all(calls)
-            .await
-            .iter()
-            .all(|outcome| *outcome == Err(EmbedError::Stopped))
-    );
-    assert_eq!(service.embed("fine/1/1", None).await, Err(EmbedError::Stopped));
+    assert!(join_all(calls).await.iter().all(|outcome| *outcome == Err(shut_down())));
+    assert_eq!(service.embed("fine/1/1", None).await, Err(shut_down()));
     controls.until_ended();
 }
 
@@ -68,7 +67,7 @@ async fn stopping_lets_the_device_end_its_batch() {
     assert!((&mut call).now_or_never().is_none());
     assert_eq!(controls.batch(), [1]);
     service.stop();
-    assert_eq!(call.await, Err(EmbedError::Stopped));
+    assert_eq!(call.await, Err(shut_down()));
     controls.release(1);
     controls.until_ended();
     assert_eq!(controls.progress().encoded, 1);

@@ -58,28 +58,60 @@ fn with_headers(bytes: &[u8], strict: bool) -> Result<JpegDecoder<ZCursor<&[u8]>
     Ok(decoder)
 }
 
-/// Whether the end marker follows the image data. Walks from marker to marker, because a thumbnail inside a segment has an
-/// end marker of its own, and decoders fill a missing end with grey.
+const START_OF_SCAN: u8 = 0xDA;
+const END_OF_IMAGE: u8 = 0xD9;
+
+/// Whether the end marker follows the image data. Decoders fill a missing end with grey.
 fn is_complete(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: u8 = 0xDA;
-    const END_OF_IMAGE: u8 = 0xD9;
     let mut in_scan = false;
-    let mut at = 2;
-    while let Some(&[prefix, marker]) = bytes.get(at..at + 2) {
-        match (prefix, marker) {
-            // A byte of the scan, or garbage between segments. Fill bytes (FF FF) end here as well.
-            (0..=0xFE, _) | (0xFF, 0xFF) => at += 1,
-            // FF 00 is an FF of the scan; restart markers and the rest without content have no length.
-            (0xFF, 0x00 | 0x01 | 0xD0..=0xD8) => at += 2,
-            (0xFF, END_OF_IMAGE) => return in_scan,
-            (0xFF, _) => {
-                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else {
-                    return false;
-                };
-                in_scan |= marker == START_OF_SCAN;
-                at += 2 + usize::from(u16::from_be_bytes([high, low]));
-            }
+    for (marker, _) in segments(bytes) {
+        match marker {
+            START_OF_SCAN => in_scan = true,
+            END_OF_IMAGE => return in_scan,
+            _ => {}
         }
     }
     false
+}
+
+/// Width and height of the largest frame that the headers announce, or 0 by 0.
+pub(super) fn announced_size(bytes: &[u8]) -> (u32, u32) {
+    let headers = segments(bytes).take_while(|&(marker, _)| marker != START_OF_SCAN);
+    let sizes = headers.filter_map(|(marker, content)| match (marker, content) {
+        // Tables, not frames.
+        (0xC4 | 0xC8 | 0xCC, _) => None,
+        (0xC0..=0xCF, &[_, top, bottom, left, right, ..]) => Some((
+            u32::from(u16::from_be_bytes([left, right])),
+            u32::from(u16::from_be_bytes([top, bottom])),
+        )),
+        _ => None,
+    });
+    sizes.max_by_key(|(width, height)| width * height).unwrap_or((0, 0))
+}
+
+/// The markers, each with its content, up to the first that is cut off. They are walked from one to the next, because a
+/// thumbnail inside a segment has markers of its own.
+fn segments(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let &[prefix, marker] = bytes.get(at..)?.first_chunk()?;
+            match (prefix, marker) {
+                // A byte of the scan, or garbage between segments. Fill bytes (FF FF) end here as well.
+                (0..=0xFE, _) | (0xFF, 0xFF) => at += 1,
+                // FF 00 is an FF of the scan; restart markers and the rest without content have no length.
+                (0xFF, 0x00 | 0x01 | 0xD0..=0xD8) => at += 2,
+                (0xFF, END_OF_IMAGE) => {
+                    at += 2;
+                    return Some((marker, &bytes[..0]));
+                }
+                (0xFF, _) => {
+                    let length = u16::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?);
+                    let content = at + 4;
+                    at += 2 + usize::from(length);
+                    return Some((marker, bytes.get(content..at).unwrap_or_default()));
+                }
+            }
+        }
+    })
 }

@@ -65,7 +65,7 @@ pub(crate) fn decode(bytes: &[u8], format: ImageFormat, limits: &DecodeLimits) -
         ImageFormat::Jpeg => jpeg::decode(bytes, limits)?,
         ImageFormat::Gif => (gif::decode(bytes, limits)?, Orientation::NoTransforms),
         ImageFormat::Tiff => tiff::decode(bytes, limits)?,
-        ImageFormat::Png => through(PngDecoder::new(Cursor::new(bytes))?, limits)?,
+        ImageFormat::Png => through(PngDecoder::with_limits(Cursor::new(bytes), metadata_limits())?, limits)?,
         ImageFormat::WebP => through(WebPDecoder::new(Cursor::new(bytes))?, limits)?,
         ImageFormat::Bmp => through(BmpDecoder::new(Cursor::new(bytes))?, limits)?,
         other => {
@@ -79,6 +79,17 @@ pub(crate) fn decode(bytes: &[u8], format: ImageFormat, limits: &DecodeLimits) -
     image.apply_orientation(orientation);
     // Orientations move pixels and keep their kind.
     Ok(image.into_rgb8())
+}
+
+/// What a PNG's chunks other than its pixels may unfold to. The decoder reads them before its dimensions are known here, and
+/// a colour profile is compressed: a few hundred kilobytes can hold half a gigabyte. A larger profile is left out, as it is
+/// not applied anyway. The other formats store theirs as they are.
+const MAX_METADATA_BYTES: u64 = 64 << 20;
+
+fn metadata_limits() -> image::Limits {
+    let mut limits = image::Limits::no_limits();
+    limits.max_alloc = Some(MAX_METADATA_BYTES);
+    limits
 }
 
 /// Decodes with a decoder of the `image` crate.

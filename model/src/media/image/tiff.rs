@@ -6,9 +6,10 @@ use std::io::Cursor;
 use image::RgbImage;
 use image::metadata::Orientation;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
-use tiff::tags::{PhotometricInterpretation, Tag};
+use tiff::tags::{CompressionMethod, PhotometricInterpretation, Tag};
 use tiff::{ColorType, TiffError};
 
+use super::jpeg::announced_size;
 use super::{Failure, check_pixels, cmyk_to_rgb, rgb_image};
 use crate::media::DecodeLimits;
 
@@ -32,6 +33,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(RgbImage, O
     let mut decoder = Decoder::new(Cursor::new(bytes.as_ref()))?.with_limits(allocations);
     let (width, height) = decoder.dimensions()?;
     check_pixels(width, height, limits)?;
+    check_jpegs(&mut decoder, &bytes, limits)?;
     let palette = match is_palette {
         true => Some(decoder.get_tag_u16_vec(Tag::ColorMap)?),
         false => None,
@@ -74,6 +76,32 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(RgbImage, O
         rgb_image(width, height, rgb),
         orientation.unwrap_or(Orientation::NoTransforms),
     ))
+}
+
+/// Refuses a JPEG in the TIFF that has more pixels than the limit: its own header says how many are decoded, not the TIFF's.
+fn check_jpegs(decoder: &mut Decoder<Cursor<&[u8]>>, bytes: &[u8], limits: &DecodeLimits) -> Result<(), Failure> {
+    if decoder.find_tag_unsigned::<u16>(Tag::Compression)? != Some(CompressionMethod::ModernJPEG.to_u16()) {
+        return Ok(());
+    }
+    let check = |jpeg: &[u8]| match announced_size(jpeg) {
+        // Not of this header, or broken: for the decoder to say.
+        (0, _) | (_, 0) => Ok(()),
+        (width, height) => check_pixels(width, height, limits),
+    };
+    // The tables that all have in common are a JPEG without pixels, and come before each.
+    check(&decoder.find_tag_unsigned_vec(Tag::JPEGTables)?.unwrap_or_default())?;
+    for (offsets, lengths) in [
+        (Tag::StripOffsets, Tag::StripByteCounts),
+        (Tag::TileOffsets, Tag::TileByteCounts),
+    ] {
+        let offsets: Vec<u64> = decoder.find_tag_unsigned_vec(offsets)?.unwrap_or_default();
+        let lengths: Vec<u64> = decoder.find_tag_unsigned_vec(lengths)?.unwrap_or_default();
+        for (offset, length) in offsets.into_iter().zip(lengths) {
+            let end = offset.saturating_add(length).min(bytes.len() as u64);
+            check(bytes.get(offset as usize..end as usize).unwrap_or_default())?;
+        }
+    }
+    Ok(())
 }
 
 fn to_rgb(samples: &[u8], colour_type: ColorType, palette: Option<&[u16]>) -> Result<Vec<u8>, Failure> {
