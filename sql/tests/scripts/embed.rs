@@ -238,3 +238,58 @@ async fn a_plain_null_fits_a_vector_column() {
         [json!({"id":"a","vector":null})]
     );
 }
+
+#[tokio::test]
+async fn a_filter_may_embed() {
+    let bench = bench();
+    let query = "INSERT INTO vectors SELECT id, NULL FROM media
+        WHERE n > 0 AND cosine_similarity(embed(url, 'abcd'), embed('xxxx', 'abcd')) > 0.99;";
+    assert_eq!(run(&bench, query).await, [json!({"id":"d","vector":null})]);
+    assert!(
+        !bench.calls().contains_key("u22"),
+        "n > 0 decides for that row: {:?}",
+        bench.calls()
+    );
+}
+
+#[tokio::test]
+async fn both_sides_of_a_union_and_the_rows_of_a_join_may_embed() {
+    let bench = bench();
+    bench.file(
+        "words.jsonl",
+        &[
+            r#"{"kind":"image","word":"an image"}"#,
+            r#"{"kind":"text","word":"text"}"#,
+        ],
+    );
+    let query = "CREATE TABLE words (kind TEXT, word TEXT)
+          WITH (connector = 'single_file', path = '{{ WORDS }}', type = 'source', format = 'json');
+        INSERT INTO vectors
+          SELECT id, embed(url, word) FROM media JOIN words ON media.kind = words.kind WHERE n < 2
+          UNION ALL
+          SELECT concat(id, '!'), embed(concat(url, '!')) FROM media WHERE n = 4;";
+    assert_eq!(
+        run(&bench, query).await,
+        [
+            json!({"id":"a","vector":[2.0,8.0]}),
+            json!({"id":"b","vector":[3.0,4.0]}),
+            json!({"id":"d!","vector":[6.0,0.0]}),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_aggregate_over_files_may_embed() {
+    let bench = bench();
+    let query = "CREATE TABLE best (kind TEXT, similarity DOUBLE)
+          WITH (connector = 'single_file', path = '{{ BEST }}', type = 'sink', format = 'json');
+        INSERT INTO best SELECT kind, max(cosine_similarity(embed(url), embed('x'))) FROM media GROUP BY kind ORDER BY kind;";
+    bench.run(&format!("{MEDIA}\n{query}")).await.expect("the script runs");
+    assert_eq!(
+        bench.rows("best.jsonl"),
+        [
+            json!({"kind":"image","similarity":1.0}),
+            json!({"kind":"text","similarity":1.0})
+        ]
+    );
+}
