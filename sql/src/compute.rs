@@ -47,17 +47,26 @@ impl Computer {
     ///
     /// A row on which an expression fails (a cast, a division by zero) fails alone: the epoch is halved until the row is
     /// found. An error that comes without any row is the query's own.
-    pub async fn compute(&self, query: &Query, input: HashMap<String, RecordBatch>) -> Result<Computed> {
-        let embedder: Arc<dyn Embedder> = Arc::new(Remembering::new(Arc::clone(&self.embedder)));
-        let error = match self.run(query, &input, &embedder).await {
+    pub async fn compute(
+        &self,
+        query: &Query,
+        input: HashMap<String, RecordBatch>,
+        embedder: &Arc<dyn Embedder>,
+    ) -> Result<Computed> {
+        let error = match self.run(query, &input, embedder).await {
             Ok(computed) => return Ok(computed),
             Err(error) => error,
         };
         if query.arrival == Arrival::Whole || is_fatal(&error) {
             return Err(error);
         }
-        self.run(query, &HashMap::new(), &embedder).await?;
-        self.halve(query, input, error, &embedder).await
+        self.run(query, &HashMap::new(), embedder).await?;
+        self.halve(query, input, error, embedder).await
+    }
+
+    /// The embedder for all queries of one epoch: it embeds a row once, whatever the number of queries and of their runs.
+    pub fn embedder_of_epoch(&self) -> Arc<dyn Embedder> {
+        Arc::new(Remembering::new(Arc::clone(&self.embedder)))
     }
 
     /// Computes the halves of `input`, on whose whole the query failed with `error`.

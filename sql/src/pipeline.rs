@@ -154,10 +154,11 @@ impl Pipeline {
         let total = epoch.records.len() + epoch.rejected.len();
         failures.add_rejected(&self.table, epoch.rejected);
         let batch = numbered(&epoch.batch, 0)?;
+        let embedder = self.computer.embedder_of_epoch();
         let mut computed = Vec::with_capacity(self.statements.len());
         for statement in &self.statements {
             let input = HashMap::from([(self.table.clone(), batch.clone())]);
-            let result = self.computer.compute(&statement.query, input).await;
+            let result = self.computer.compute(&statement.query, input, &embedder).await;
             computed.push(result.map_err(|error| PipelineError::computing(&statement.query, error))?);
         }
         metrics::histogram!("sightstream_epoch_compute_seconds", "table" => self.table.clone())
@@ -183,9 +184,10 @@ impl Pipeline {
             records.extend(behind);
         }
         let total = records.len();
+        let embedder = self.computer.embedder_of_epoch();
         let mut computed = Vec::with_capacity(self.statements.len());
         for statement in &self.statements {
-            let result = self.computer.compute(&statement.query, input.clone()).await;
+            let result = self.computer.compute(&statement.query, input.clone(), &embedder).await;
             computed.push(result.map_err(|error| PipelineError::computing(&statement.query, error))?);
         }
         let position = Position::default();

@@ -1,4 +1,4 @@
-//! Embeds a row of an epoch once, however often the epoch's query runs.
+//! Embeds a row of an epoch once, however many queries read it and however often they run.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use sightstream_udf::{EmbedFailure, Embedder};
 type Request = (String, Option<String>);
 type Answer = Result<Arc<[f32]>, EmbedFailure>;
 
-/// An embedder that remembers its answers. It lives as long as an epoch, whose query runs again on parts of it when an
+/// An embedder that remembers its answers. It lives as long as an epoch, whose queries run again on parts of it when an
 /// expression fails on a row.
 pub(crate) struct Remembering {
     embedder: Arc<dyn Embedder>,

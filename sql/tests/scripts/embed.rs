@@ -293,3 +293,12 @@ async fn an_aggregate_over_files_may_embed() {
         ]
     );
 }
+
+#[tokio::test]
+async fn statements_over_one_source_embed_a_row_once() {
+    let bench = bench();
+    let query = "INSERT INTO vectors SELECT id, embed(url) FROM media WHERE n > 0;
+        INSERT INTO vectors SELECT concat(id, '!'), embed(url) FROM media;";
+    assert_eq!(run(&bench, query).await.len(), 7);
+    assert!(bench.calls().values().all(|calls| *calls == 1), "{:?}", bench.calls());
+}
