@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use arrow::array::{Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use sightstream_connectors::{ConnectorError, Epoch, Position, Sink, Source, SourceRecord};
 use tokio::sync::{Mutex, mpsc};
@@ -212,7 +212,8 @@ impl Pipeline {
                     .add_computed(&statement.sink.name, &epoch.records, failure);
             }
             let number = |row: usize| computed.numbers.as_ref().map(|numbers| numbers.value(row));
-            let (rows, kept) = self.take_out_nulls(&statement.sink, &computed.rows, |row, reason| {
+            let declared = as_declared(&computed.rows, &statement.sink.schema)?;
+            let (rows, kept) = self.take_out_nulls(&statement.sink, &declared, |row, reason| {
                 epoch
                     .failures
                     .add_refused(&statement.sink.name, &epoch.records, number(row), reason);
@@ -282,6 +283,20 @@ impl Pipeline {
         let rows = take_record_batch(batch, &kept).map_err(internal)?;
         Ok((rows, Some(kept)))
     }
+}
+
+/// `batch` with the names and the metadata of the declared columns: expressions do not keep which text is JSON. NULLs are
+/// looked for row by row.
+fn as_declared(batch: &RecordBatch, declared: &Schema) -> Result<RecordBatch, PipelineError> {
+    let fields: Vec<Field> = declared
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, column)| {
+            Field::new(field.name(), column.data_type().clone(), true).with_metadata(field.metadata().clone())
+        })
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), batch.columns().to_vec()).map_err(internal)
 }
 
 /// `batch` with a last column that numbers its rows from `first`.

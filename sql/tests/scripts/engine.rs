@@ -332,3 +332,28 @@ async fn a_plan_tells_whether_it_embeds_and_prints() {
         assert_eq!((plan.uses_embedding(), plan.prints_rows()), (embeds, true), "{sql}");
     }
 }
+
+#[tokio::test]
+async fn json_columns_stay_json_however_they_are_made() {
+    let bench = Workbench::new();
+    bench.file(
+        "records.jsonl",
+        &[
+            r#"{"id":7,"payload":{"a":[1,{"b":null}]}}"#,
+            r#"{"id":"x","payload":null}"#,
+        ],
+    );
+    let sql = "CREATE TABLE records (id JSON, payload JSON)
+          WITH (connector = 'single_file', path = '{{ RECORDS }}', type = 'source', format = 'json');
+        CREATE TABLE out (id JSON, payload JSON, made JSON, text TEXT)
+          WITH (connector = 'single_file', path = '{{ OUT }}', type = 'sink', format = 'json');
+        INSERT INTO out SELECT id, CASE WHEN id = '7' THEN payload END, concat('[', id, ']'), payload FROM records;";
+    bench.run(sql).await.expect("the script runs");
+    assert_eq!(
+        bench.rows("out.jsonl"),
+        [
+            json!({"id":7,"payload":{"a":[1,{"b":null}]},"made":[7],"text":"{\"a\":[1,{\"b\":null}]}"}),
+            json!({"id":"x","payload":null,"made":["x"],"text":null}),
+        ]
+    );
+}
