@@ -14,6 +14,7 @@ use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use serde_json::Value;
+use sightstream_connectors::qdrant::Store;
 
 /// A job that reads `in.jsonl`.
 fn file_job(directory: &Path, input: &str, query: &str) -> Command {
@@ -267,4 +268,55 @@ fn get(address: &str, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");
     answer
+}
+
+#[tokio::test]
+async fn records_of_qdrant_kafkas_shape_go_in() {
+    let folder = folder();
+    let records = [
+        r#"{"collection_name":"films","id":7,"vector":[1.0,0.0],"payload":{"title":"Metropolis","year":1927}}"#,
+        r#"{"collection_name":"films","id":"5c56c793-69f3-4fbf-87e6-c4bf54c28c26","vector":[0.0,1.0],"payload":{"title":"M"}}"#,
+        r#"{"collection_name":"books","id":7,"vector":[0.5,0.5,0.5],"payload":{"title":"Momo"}}"#,
+    ];
+    fs::write(folder.path().join("in.jsonl"), records.join("\n")).expect("a new file");
+    let sql = "CREATE TABLE records (collection_name TEXT, id JSON, vector FLOAT[], payload JSON)
+          WITH (connector = 'single_file', path = 'in.jsonl', type = 'source', format = 'json');
+        CREATE TABLE points (collection_name TEXT, id JSON, vector FLOAT[], payload JSON)
+          WITH (connector = 'qdrant', url = 'embedded:db');
+        INSERT INTO points SELECT * FROM records;";
+    fs::write(folder.path().join("job.sql"), sql).expect("a new file");
+    let mut command = sightstream(folder.path());
+    command.args(["run", "job.sql", "--dead-letters", "none"]);
+    let output = output(command);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+
+    let url = format!("embedded:{}", folder.path().join("db").display());
+    let store = Store::open(&url, None).await.expect("the store opens");
+    let films = store.collection("films").await.expect("there are films");
+    let hits = films
+        .search(vec![1.0, 0.1], &[], 2)
+        .await
+        .expect("films can be searched");
+    assert_eq!(hits[0].id, "7");
+    assert_eq!(
+        (&hits[0].payload["title"], &hits[0].payload["year"]),
+        (&"Metropolis".into(), &1927.into())
+    );
+    assert_eq!(hits[1].id, "5c56c793-69f3-4fbf-87e6-c4bf54c28c26");
+    let books = store.collection("books").await.expect("there are books");
+    assert_eq!((books.info().dimension, books.info().points), (3, 1));
+}
+
+#[test]
+fn a_file_that_cannot_be_planned_ends_with_two_before_anything_is_loaded() {
+    let folder = folder();
+    let mut command = file_job(folder.path(), "", "SELECT embed(picture) FROM media;");
+    command.args(["--model", "no/such/model"]);
+    let output = output(command);
+    assert_eq!(code(&output), 2, "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("job.sql:") && stderr(&output).contains("picture"),
+        "{}",
+        stderr(&output)
+    );
 }
