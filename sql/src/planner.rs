@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::ViewTable;
@@ -174,33 +175,26 @@ impl Catalog {
         if !streams.is_empty() {
             return Ok((streams, files));
         }
-        let joins = plan.exists_join()?;
+        let meet = tables_meet(plan)?;
         Ok(match files.split_first() {
-            Some((first, others)) if joins => (vec![first.clone()], others.to_vec()),
+            Some((first, others)) if meet => (vec![first.clone()], others.to_vec()),
             _ => (files, Vec::new()),
         })
     }
 }
 
-trait ExistsJoin {
-    fn exists_join(&self) -> Result<bool>;
-}
-
-impl ExistsJoin for LogicalPlan {
-    /// Whether rows of several tables meet anywhere: in a join or in a subquery of an expression.
-    fn exists_join(&self) -> Result<bool> {
-        use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-        let mut found = false;
-        self.apply(|node| {
-            found |= matches!(node, LogicalPlan::Join(_));
-            node.apply_subqueries(|_| {
-                found = true;
-                Ok(TreeNodeRecursion::Stop)
-            })?;
-            Ok(TreeNodeRecursion::Continue)
+/// Whether rows of several tables meet anywhere in `plan`: in a join or in a subquery of an expression.
+fn tables_meet(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply(|node| {
+        found |= matches!(node, LogicalPlan::Join(_));
+        node.apply_subqueries(|_| {
+            found = true;
+            Ok(TreeNodeRecursion::Stop)
         })?;
-        Ok(found)
-    }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }
 
 /// `plan` with its calls of `embed` as operators. Columns that nobody reads go first: a view's vectors are computed only
