@@ -17,8 +17,8 @@ use crate::progress;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Encoder")]
 pub struct EncoderArgs {
-    /// A Qwen2-VL checkpoint: a folder, or a Hugging Face id such as Qwen/Qwen2-VL-2B-Instruct[@revision] [default: the
-    /// built-in demo checkpoint]
+    /// A Qwen2-VL checkpoint: a folder, or a Hugging Face id, OWNER/NAME or OWNER/NAME@REVISION, such as
+    /// Qwen/Qwen2-VL-2B-Instruct [default: the built-in demo checkpoint]
     #[arg(long, env = "SIGHTSTREAM_MODEL", value_name = "DIR|ID")]
     pub model: Option<String>,
 

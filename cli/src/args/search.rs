@@ -40,7 +40,7 @@ pub struct SearchArgs {
     #[arg(long, env = "SIGHTSTREAM_INSTRUCTION", value_name = "TEXT")]
     pub instruction: Option<String>,
 
-    /// http(s)://HOST[:6334] (gRPC), or embedded:PATH for a folder that `run` has written
+    /// http(s)://HOST:PORT (gRPC; port 6334 if none is given), or embedded:PATH for a folder that `run` has written
     #[arg(long, env = "SIGHTSTREAM_QDRANT", value_name = "URL")]
     pub qdrant: String,
 
