@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from qwen2vl_kit import token_ids
 from tokenizers import Tokenizer
-from transformers import Qwen2VLConfig
-from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLModel
+from transformers import Qwen2VLForConditionalGeneration
 
 MEASURED_SECONDS = 3.0
 PATCH_VALUES = 3 * 2 * 14 * 14
@@ -33,10 +32,9 @@ INPUTS = [
 
 
 def load(folder, device):
-    config = Qwen2VLConfig.from_pretrained(folder)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    model = Qwen2VLModel.from_pretrained(folder, config=config, dtype=dtype, attn_implementation="sdpa")
-    return model.eval().to(device)
+    whole = Qwen2VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
+    return whole.model.eval().to(device)
 
 
 def batch_of(model, tokenizer, prompt, side, size, device):
