@@ -103,14 +103,8 @@ impl Job {
             member: format!("sightstream-{}", std::process::id()),
         };
         let mut early = EpochFailures::default();
-        let mut bounded = HashMap::new();
-        for name in plan.bounded() {
-            let whole = plan.read(&name, &context).await?;
-            early.add_rejected(&name, whole.rejected);
-            bounded.insert(name, whole.rows);
-        }
         let mut whole_tables = HashMap::new();
-        for name in plan.tables(Arrival::Whole) {
+        for name in plan.read_whole() {
             let whole = plan.read(&name, &context).await?;
             early.add_rejected(&name, whole.rejected);
             whole_tables.insert(name, (whole.rows, whole.records));
@@ -119,7 +113,10 @@ impl Job {
         let computer = Arc::new(Computer {
             state: plan.catalog.state(),
             embedder,
-            bounded,
+            bounded: whole_tables
+                .iter()
+                .map(|(name, (rows, _))| (name.clone(), rows.clone()))
+                .collect(),
         });
         let pipeline = |table: &str, statements| Pipeline {
             table: table.to_string(),

@@ -61,13 +61,6 @@ impl From<ConnectorError> for PipelineError {
 }
 
 impl PipelineError {
-    fn computing(query: &Query, error: DataFusionError) -> Self {
-        Self::Query {
-            line: query.line,
-            error,
-        }
-    }
-
     /// The error of the script in `file`.
     pub fn in_file(self, file: &str) -> SqlError {
         match self {
@@ -153,14 +146,8 @@ impl Pipeline {
         let mut failures = EpochFailures::default();
         let total = epoch.records.len() + epoch.rejected.len();
         failures.add_rejected(&self.table, epoch.rejected);
-        let batch = numbered(&epoch.batch, 0)?;
-        let embedder = self.computer.embedder_of_epoch();
-        let mut computed = Vec::with_capacity(self.statements.len());
-        for statement in &self.statements {
-            let input = HashMap::from([(self.table.clone(), batch.clone())]);
-            let result = self.computer.compute(&statement.query, input, &embedder).await;
-            computed.push(result.map_err(|error| PipelineError::computing(&statement.query, error))?);
-        }
+        let input = HashMap::from([(self.table.clone(), numbered(&epoch.batch, 0)?)]);
+        let computed = self.compute_all(&input).await?;
         metrics::histogram!("sightstream_epoch_compute_seconds", "table" => self.table.clone())
             .record(started.elapsed());
         Ok(InFlight {
@@ -171,6 +158,20 @@ impl Pipeline {
             total,
             started,
         })
+    }
+
+    /// What each statement makes of the rows `input`.
+    async fn compute_all(&self, input: &HashMap<String, RecordBatch>) -> Result<Vec<Computed>, PipelineError> {
+        let embedder = self.computer.embedder_of_epoch();
+        let mut computed = Vec::with_capacity(self.statements.len());
+        for Statement { query, .. } in &self.statements {
+            let result = self.computer.compute(query, input.clone(), &embedder).await;
+            computed.push(result.map_err(|error| PipelineError::Query {
+                line: query.line,
+                error,
+            })?);
+        }
+        Ok(computed)
     }
 
     /// Runs the pipeline's statements once, on all rows of their tables.
@@ -184,12 +185,7 @@ impl Pipeline {
             records.extend(behind);
         }
         let total = records.len();
-        let embedder = self.computer.embedder_of_epoch();
-        let mut computed = Vec::with_capacity(self.statements.len());
-        for statement in &self.statements {
-            let result = self.computer.compute(&statement.query, input.clone(), &embedder).await;
-            computed.push(result.map_err(|error| PipelineError::computing(&statement.query, error))?);
-        }
+        let computed = self.compute_all(&input).await?;
         let position = Position::default();
         self.write(InFlight {
             records,

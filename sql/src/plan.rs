@@ -131,12 +131,10 @@ impl Plan {
         queries.flat_map(|(query, _)| query.streams.clone()).collect()
     }
 
-    /// The tables that queries read as a whole, beside what drives them.
-    pub(crate) fn bounded(&self) -> BTreeSet<String> {
-        self.queries
-            .iter()
-            .flat_map(|(query, _)| query.bounded.clone())
-            .collect()
+    /// The tables that are read as a whole: those beside what drives a query, and all of a query that runs once.
+    pub(crate) fn read_whole(&self) -> BTreeSet<String> {
+        let beside = self.queries.iter().flat_map(|(query, _)| query.bounded.clone());
+        beside.chain(self.tables(Arrival::Whole)).collect()
     }
 
     pub(crate) async fn open(&self, table: &str, context: &SourceContext) -> Result<Arc<dyn Source>, SqlError> {

@@ -357,3 +357,16 @@ async fn json_columns_stay_json_however_they_are_made() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_file_in_several_parts_of_a_script_is_read_once() {
+    let bench = bench();
+    bench.file("names.jsonl", &[r#"{"key":"3"}"#, "not json"]);
+    let query = "CREATE TABLE names (key TEXT)
+          WITH (connector = 'single_file', path = '{{ NAMES }}', type = 'source', format = 'json');
+        INSERT INTO out SELECT max(key), count(*) FROM names;
+        INSERT INTO out SELECT min(key), count(*) FROM names;
+        INSERT INTO out SELECT m.id, n FROM media m JOIN names ON m.id = names.key WHERE n < 4;";
+    assert_eq!(numbers(&bench, query).await, [1, 1, 3]);
+    assert_eq!(bench.rows("dead.jsonl").len(), 1, "its bad record is one dead letter");
+}
