@@ -130,26 +130,7 @@ async fn partitions_are_not_given_away_while_an_epoch_is_admitted() {
         .await
         .expect("the position is taken while it is admitted");
     drop(admission);
-    within(async {
-        while first.admit(&later.position).await.is_some() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    first
-        .commit(&later.position)
-        .await
-        .expect("a commit that comes too late is no error");
-    let epoch = within(async {
-        loop {
-            for member in [&first, &second] {
-                if let Ok(epoch) = tokio::time::timeout(Duration::from_millis(100), member.next_epoch()).await {
-                    return epoch.expect("the source reads").expect("it has not ended");
-                }
-            }
-        }
-    })
-    .await;
+    let epoch = read_after_loss(&first, &second, &later).await;
     assert_eq!(
         places(&epoch)[0],
         (0, 5),

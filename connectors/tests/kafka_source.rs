@@ -249,26 +249,7 @@ async fn positions_of_before_a_rebalance_are_void_and_their_records_are_read_aga
     first.commit(&epoch.position).await.expect("the position is taken");
 
     let second = open(&table, 5, false).await;
-    within(async {
-        while first.admit(&later.position).await.is_some() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    first
-        .commit(&later.position)
-        .await
-        .expect("a commit that comes too late is no error");
-    let epoch = within(async {
-        loop {
-            for member in [&first, &second] {
-                if let Ok(epoch) = tokio::time::timeout(Duration::from_millis(100), member.next_epoch()).await {
-                    return epoch.expect("the source reads").expect("it has not ended");
-                }
-            }
-        }
-    })
-    .await;
+    let epoch = read_after_loss(&first, &second, &later).await;
     assert_eq!(places(&epoch)[0], (0, 5), "the void position was not committed");
     first.close().await.expect("it leaves the group");
     second.close().await.expect("it leaves the group");

@@ -117,6 +117,31 @@ pub async fn next(source: &Arc<dyn Source>) -> Option<Epoch> {
     within(source.next_epoch()).await.expect("the source reads")
 }
 
+/// Waits until `first` has lost the epoch `lost` to a new assignment, sees that committing it now does nothing, and gives
+/// the epoch that either member reads next.
+pub async fn read_after_loss(first: &Arc<dyn Source>, second: &Arc<dyn Source>, lost: &Epoch) -> Epoch {
+    within(async {
+        while first.admit(&lost.position).await.is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    first
+        .commit(&lost.position)
+        .await
+        .expect("a commit that comes too late is no error");
+    within(async {
+        loop {
+            for member in [first, second] {
+                if let Ok(epoch) = tokio::time::timeout(Duration::from_millis(100), member.next_epoch()).await {
+                    return epoch.expect("the source reads").expect("it has not ended");
+                }
+            }
+        }
+    })
+    .await
+}
+
 /// Where an epoch's rows were, as `(partition, offset)`.
 pub fn places(epoch: &Epoch) -> Vec<(i32, i64)> {
     epoch
