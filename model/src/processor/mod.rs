@@ -1,14 +1,14 @@
 //! From a medium to what the backbone reads: token ids and pixel patches.
 //!
 //! The numbers are those of VLM2Vec-V2 on Qwen2-VL with the slow `Qwen2VLImageProcessor` of transformers 4.57:
-//! [`prompt`] writes the text, [`resize`] and [`patches`] make the pixels, [`config`] reads the checkpoint's limits.
+//! [`prompt`] writes the text, [`target`], [`resize`] and [`patches`] make the pixels, [`config`] reads the checkpoint's limits.
 
 pub mod config;
 pub mod patches;
 pub mod prompt;
 pub mod resize;
+pub mod target;
 
-use image::RgbImage;
 use tokenizers::Tokenizer;
 
 use crate::checkpoint::CheckpointFiles;
@@ -16,6 +16,7 @@ use crate::error::{MediaError, ModelError};
 use crate::media::Media;
 pub use config::{ProcessorConfig, ProcessorOverrides};
 use patches::Normalisation;
+pub use target::{FittedMedia, PixelTarget};
 
 /// One input of the backbone: the language tokens, and the pixels that stand for its pad tokens.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,13 +122,31 @@ impl Processor {
         &self.config
     }
 
-    /// Makes one input out of a medium. See [`prompt::prompt`] for what an instruction does, and what its absence. `name`
-    /// is the redacted reference, for errors.
+    /// Makes one input out of a medium: [`PixelTarget::fit`], then [`Processor::pack`].
+    ///
+    /// # Errors
+    /// As [`Processor::pack`].
+    pub fn process(&self, media: &Media, instruction: Option<&str>, name: &str) -> Result<ModelInput, MediaError> {
+        self.pack(&self.target().fit(media), instruction, name)
+    }
+
+    /// The size that images are brought to before they are packed.
+    pub fn target(&self) -> PixelTarget {
+        PixelTarget {
+            factor: self.config.factor(),
+            min_pixels: self.config.min_pixels,
+            max_pixels: self.config.max_pixels,
+        }
+    }
+
+    /// Makes one input out of a medium that was brought to this processor's [`Processor::target`]. See [`prompt::prompt`]
+    /// for what an instruction does, and what its absence. `name` is the redacted reference, for errors.
     ///
     /// # Errors
     /// [`MediaError::Text`] for text without a token, or with one that stands for pixels; [`MediaError::TooLarge`] for more
     /// than 32,768 tokens, or 1 MiB of text and instruction: text is not cut, as what is cut would be lost silently.
-    pub fn process(&self, media: &Media, instruction: Option<&str>, name: &str) -> Result<ModelInput, MediaError> {
+    pub fn pack(&self, media: &FittedMedia, instruction: Option<&str>, name: &str) -> Result<ModelInput, MediaError> {
+        let media = media.media();
         let text = match media {
             Media::Text(text) => text.as_str(),
             Media::Image(_) => "",
@@ -154,16 +173,10 @@ impl Processor {
         }
         let vision = match media {
             Media::Text(_) => None,
-            Media::Image(image) => Some(self.image(image)),
+            Media::Image(image) => Some(patches::image_patches(image, &self.config, &self.normalisation)),
         };
         let token_ids = self.tokens(media, instruction, vision.as_ref(), name)?;
         Ok(ModelInput { token_ids, vision })
-    }
-
-    fn image(&self, image: &RgbImage) -> VisionInput {
-        let config = &self.config;
-        let resized = resize::resize_for_model(image, config.factor(), config.min_pixels, config.max_pixels);
-        patches::image_patches(&resized, config, &self.normalisation)
     }
 
     /// The prompt's tokens, the pad token repeated for each token's worth of patches.

@@ -21,7 +21,7 @@ const SUPPORT: f64 = 2.0;
 const TOKENS_OF_A_TINY_SIDE: u32 = 2;
 
 /// More than this many times as long as wide, and an image is taken for a square of its longer side.
-const LARGEST_ASPECT_RATIO: u64 = 200;
+pub(super) const LARGEST_ASPECT_RATIO: u64 = 200;
 
 /// The size that the vision tower sees, `(height, width)`: multiples of `factor`, with a pixel count in
 /// `min_pixels..=max_pixels` and about the aspect ratio of the original. Halves round to even multiples.

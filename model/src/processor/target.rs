@@ -1,0 +1,121 @@
+//! The size that the vision tower sees: what a decoder needs to know of a checkpoint, and no more.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::resize::{self, LARGEST_ASPECT_RATIO};
+use crate::media::Media;
+
+/// To which sizes images are brought: sides that are multiples of `factor`, and about `min_pixels..=max_pixels` pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PixelTarget {
+    /// See [`super::ProcessorConfig::factor`].
+    pub factor: u32,
+    /// See [`super::ProcessorConfig::min_pixels`].
+    pub min_pixels: u32,
+    /// See [`super::ProcessorConfig::max_pixels`].
+    pub max_pixels: u32,
+}
+
+/// A medium whose pixels have the size that the vision tower sees. Text is as it was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FittedMedia<'a>(Cow<'a, Media>);
+
+impl FittedMedia<'_> {
+    /// The medium.
+    pub fn media(&self) -> &Media {
+        &self.0
+    }
+
+    /// The medium, copied if it was borrowed.
+    pub fn into_media(self) -> Media {
+        self.0.into_owned()
+    }
+}
+
+impl PixelTarget {
+    /// Resizes an image, unless it has its size already.
+    pub fn fit<'a>(&self, media: &'a Media) -> FittedMedia<'a> {
+        FittedMedia(match media {
+            Media::Text(_) => Cow::Borrowed(media),
+            Media::Image(image) => {
+                match resize::resize_for_model(image, self.factor, self.min_pixels, self.max_pixels) {
+                    Cow::Borrowed(_) => Cow::Borrowed(media),
+                    Cow::Owned(resized) => Cow::Owned(Media::Image(resized)),
+                }
+            }
+        })
+    }
+
+    /// Takes a medium that somebody else has fitted, if it can be what [`PixelTarget::fit`] gives.
+    pub fn accept(&self, media: Media) -> Option<FittedMedia<'static>> {
+        let fits = match &media {
+            Media::Text(_) => true,
+            Media::Image(image) => self.admits(image.width(), image.height()),
+        };
+        fits.then_some(FittedMedia(Cow::Owned(media)))
+    }
+
+    /// Whether an image that was fitted may have this size.
+    pub fn admits(&self, width: u32, height: u32) -> bool {
+        let is_side = |side: u32| side > 0 && side.is_multiple_of(self.factor);
+        is_side(width) && is_side(height) && u64::from(width) * u64::from(height) <= self.most_pixels()
+    }
+
+    /// The most pixels that a fitted image has. That is more than `max_pixels` for one that is so long that its short side
+    /// is rounded up to a whole token, and where `min_pixels` is so close to it that rounding up passes it.
+    pub fn most_pixels(&self) -> u64 {
+        let (factor, max_pixels) = (f64::from(self.factor), f64::from(self.max_pixels));
+        let longest_side = (max_pixels * LARGEST_ASPECT_RATIO as f64).sqrt() + factor;
+        // Each side is rounded up by less than a token's.
+        (max_pixels + 2.0 * factor * longest_side + factor * factor) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processor::resize::smart_resize;
+
+    #[test]
+    fn every_size_that_resizing_gives_is_admitted() {
+        for (min_pixels, max_pixels) in [
+            (4 * 784, 1280 * 784),
+            (4, 784),
+            (1280 * 784, 1280 * 784),
+            (70_000, 80_000),
+        ] {
+            let target = PixelTarget {
+                factor: 28,
+                min_pixels,
+                max_pixels,
+            };
+            let sides = (1..300).chain((300..66_000).step_by(1231));
+            for height in sides.clone() {
+                for width in sides.clone() {
+                    let (new_height, new_width) = smart_resize(height, width, 28, min_pixels, max_pixels);
+                    assert!(
+                        target.admits(new_width, new_height),
+                        "{width} x {height} became {new_width} x {new_height}; {target:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_sizes_are_not_accepted() {
+        let target = PixelTarget {
+            factor: 28,
+            min_pixels: 784,
+            max_pixels: 7840,
+        };
+        let image = |width, height| Media::Image(image::RgbImage::new(width, height));
+        assert!(target.accept(image(56, 28)).is_some());
+        for (width, height) in [(0, 28), (28, 27), (29, 28), (560, 560)] {
+            assert!(target.accept(image(width, height)).is_none(), "{width} x {height}");
+        }
+        assert!(target.accept(Media::Text("red".into())).is_some());
+    }
+}
