@@ -22,5 +22,5 @@ pub use error::ConnectorError;
 pub use options::Options;
 pub use registry::{Role, SinkContext, SourceContext, open_sink, open_source, validate};
 pub use sink::{Rejection, Sink, VectorSpace};
-pub use source::{Admission, Epoch, EpochLimits, Origin, Position, RejectedRecord, Source, SourceRecord};
+pub use source::{Admission, Epoch, EpochLimits, Origin, OriginKind, Position, RejectedRecord, Source, SourceRecord};
 pub use table::{MetadataColumn, TableDefinition};

@@ -88,6 +88,8 @@ pub struct Epoch {
     pub records: Vec<SourceRecord>,
     /// Records that could not be decoded.
     pub rejected: Vec<RejectedRecord>,
+    /// Records that could not be decoded and were dropped, as `bad_data = 'drop'` asks for.
+    pub dropped: usize,
     /// Where the source stands after this epoch.
     pub position: Position,
 }
@@ -102,7 +104,7 @@ pub struct Position {
 }
 
 /// A record as it was in the source.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceRecord {
     /// The value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
@@ -110,6 +112,8 @@ pub struct SourceRecord {
     pub key: Option<Vec<u8>>,
     /// The headers, in order; names may repeat.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Whether `value` is only the first part of one that is too long to be kept.
+    pub truncated: bool,
     /// Where it was.
     pub origin: Origin,
 }
@@ -117,6 +121,8 @@ pub struct SourceRecord {
 /// Where a record was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
+    /// What kind of place `topic` names.
+    pub kind: OriginKind,
     /// The SQL table.
     pub table: String,
     /// The topic, or the file's path.
@@ -127,6 +133,30 @@ pub struct Origin {
     pub offset: i64,
     /// The record's time in milliseconds since 1970, if it has one.
     pub timestamp_ms: Option<i64>,
+}
+
+/// The kinds of places that records come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OriginKind {
+    /// A Kafka topic.
+    Topic,
+    /// A file.
+    File,
+}
+
+impl OriginKind {
+    /// The kind's name in dead letters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Topic => "topic",
+            Self::File => "file",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Topic, Self::File].into_iter().find(|kind| kind.as_str() == name)
+    }
 }
 
 /// A record that could not be decoded.

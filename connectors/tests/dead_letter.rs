@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rdkafka::message::{Headers, Message};
 use serde_json::{Value, json};
 use sightstream_connectors::dead_letter::{DeadLetter, DeadLetterTarget, Stage};
-use sightstream_connectors::{Origin, SourceRecord};
+use sightstream_connectors::{Origin, OriginKind, SourceRecord};
 use support::*;
 use tempfile::TempDir;
 
@@ -21,7 +21,9 @@ fn letter(value: Option<&[u8]>) -> DeadLetter {
             ("raw".into(), Some(vec![255])),
             ("none".into(), None),
         ],
+        truncated: false,
         origin: Origin {
+            kind: OriginKind::Topic,
             table: "media".into(),
             topic: "media".into(),
             partition: 2,
@@ -79,7 +81,7 @@ async fn a_file_keeps_everything_that_is_needed_to_send_a_record_again() {
         json!({
             "at": "2023-11-14T22:13:21.500Z", "table": "media", "stage": "read", "code": "bad_record",
             "reason": "column `id`: expected TEXT, found the number 7",
-            "topic": "media", "partition": 2, "offset": 41, "timestamp_ms": 1_700_000_000_000_i64,
+            "source_table": "media", "origin": "topic", "topic": "media", "partition": 2, "offset": 41, "timestamp_ms": 1_700_000_000_000_i64,
             "key": "k1", "value": "{\"id\": 7}",
             "headers": [
                 {"name": "trace", "value": "t"},
@@ -122,10 +124,11 @@ async fn a_topic_gets_the_record_as_it_was_with_the_reason_in_its_headers() {
         .iter()
         .map(|header| (header.key.to_string(), header.value.map(<[u8]>::to_vec)))
         .collect();
-    let expected: [(&str, Option<&[u8]>); 11] = [
+    let expected: [(&str, Option<&[u8]>); 16] = [
         ("trace", Some(b"t")),
         ("raw", Some(&[255])),
         ("none", None),
+        ("sightstream.time", Some(b"2023-11-14T22:13:21.500Z")),
         ("__connect.errors.topic", Some(b"media")),
         ("__connect.errors.partition", Some(b"2")),
         ("__connect.errors.offset", Some(b"41")),
@@ -137,12 +140,46 @@ async fn a_topic_gets_the_record_as_it_was_with_the_reason_in_its_headers() {
             Some(b"column `id`: expected TEXT, found the number 7"),
         ),
         ("sightstream.stage", Some(b"read")),
+        ("sightstream.table", Some(b"media")),
+        ("sightstream.source.table", Some(b"media")),
+        ("sightstream.origin", Some(b"topic")),
+        ("sightstream.timestamp", Some(b"1700000000000")),
     ];
     let expected: Vec<_> = expected
         .iter()
         .map(|(name, value)| (name.to_string(), value.map(<[u8]>::to_vec)))
         .collect();
     assert_eq!(headers, expected);
+}
+
+#[tokio::test]
+async fn a_letter_that_is_too_large_for_its_topic_is_an_error_that_says_what_to_do() {
+    let cluster = cluster(1);
+    let servers = cluster.bootstrap_servers();
+    let target = DeadLetterTarget::parse(&format!("kafka://{servers}/media?message.max.bytes=2000")).expect("a topic");
+    let topic = within(target.open())
+        .await
+        .expect("the topic is there")
+        .expect("there is a target");
+    let large = letter(Some(&[b'x'; 1900]));
+    let error = within(topic.write(&[large])).await.expect_err("it is too large");
+    let error = error.to_string();
+    for part in [
+        "offset 41 of partition 2 of `media`",
+        "its position stays",
+        "'max.message.bytes' of `media`",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let unlimited = DeadLetterTarget::parse(&format!("kafka://{servers}/media")).expect("a topic");
+    let unlimited = within(unlimited.open())
+        .await
+        .expect("the topic is there")
+        .expect("there is a target");
+    let larger = letter(Some(&vec![b'x'; 2_000_000]));
+    within(unlimited.write(&[larger]))
+        .await
+        .expect("the client has no limit of its own");
 }
 
 #[tokio::test]

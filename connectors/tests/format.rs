@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sightstream_connectors::format::{
     BytesEncoding, JsonEncoder, JsonOptions, RecordDecoder, TYPE_JSON, TYPE_KEY, Timestamps, conform,
 };
-use sightstream_connectors::{MetadataColumn, Origin, SourceRecord, TableDefinition};
+use sightstream_connectors::{MetadataColumn, Origin, OriginKind, SourceRecord, TableDefinition};
 
 fn table(fields: Vec<Field>, metadata: &[(&str, &str)]) -> TableDefinition {
     let metadata = metadata.iter().map(|(column, key)| MetadataColumn {
@@ -46,7 +46,9 @@ fn record(value: &[u8]) -> SourceRecord {
             ("trace".into(), Some(b"b".to_vec())),
             ("empty".into(), None),
         ],
+        truncated: false,
         origin: Origin {
+            kind: OriginKind::Topic,
             table: "media".into(),
             topic: "media-topic".into(),
             partition: 3,
@@ -214,7 +216,7 @@ fn what_is_no_json_object_is_rejected() {
     for (value, expected) in [
         (&b"{\"c\": \"x\""[..], "not JSON"),
         (b"{\"c\": \"x\"} {}", "not JSON"),
-        (b"", "not JSON"),
+        (b"", "the value is empty"),
         (b"[1, 2]", "expected a JSON object, found the array"),
         (b"null", "found null"),
         (b"{\"c\": \"\xff\"}", "not UTF-8 (at byte 7)"),

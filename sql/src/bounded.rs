@@ -12,15 +12,17 @@ pub(crate) struct Whole {
     /// The record behind each row.
     pub records: Vec<SourceRecord>,
     pub rejected: Vec<RejectedRecord>,
+    pub dropped: usize,
 }
 
 /// Reads `source` to its end.
 pub(crate) async fn read_whole(source: Arc<dyn Source>) -> Result<Whole, ConnectorError> {
-    let (mut batches, mut records, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut batches, mut records, mut rejected, mut dropped) = (Vec::new(), Vec::new(), Vec::new(), 0);
     while let Some(epoch) = source.next_epoch().await? {
         batches.push(epoch.batch);
         records.extend(epoch.records);
         rejected.extend(epoch.rejected);
+        dropped += epoch.dropped;
     }
     source.close().await?;
     let rows = concat_batches(&source.schema(), &batches)
@@ -29,5 +31,6 @@ pub(crate) async fn read_whole(source: Arc<dyn Source>) -> Result<Whole, Connect
         rows,
         records,
         rejected,
+        dropped,
     })
 }

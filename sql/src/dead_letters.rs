@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::Utc;
 use sightstream_connectors::dead_letter::{DeadLetter, DeadLetters, Stage};
 use sightstream_connectors::{ConnectorError, RejectedRecord, SourceRecord};
+use sightstream_model::reference::without_credentials;
 use sightstream_udf::RowFailure;
 
 use crate::Progress;
@@ -76,11 +76,7 @@ impl EpochFailures {
         match number {
             None => self.others.push(letter(record, table, stage, code, reason)),
             Some(number) => match self.by_record.get_mut(&number) {
-                Some(letter) if letter.reason.contains(&reason) => {}
-                Some(letter) => {
-                    letter.reason.push_str("; ");
-                    letter.reason.push_str(&reason);
-                }
+                Some(letter) => letter.add_reason(&without_credentials(&reason)),
                 None => {
                     self.by_record
                         .insert(number, letter(record, table, stage, code, reason));
@@ -90,15 +86,9 @@ impl EpochFailures {
     }
 }
 
+/// A dead letter of now. What an expression says about a row may show a value of it, and so a password in a url.
 fn letter(record: Option<SourceRecord>, table: &str, stage: Stage, code: String, reason: String) -> DeadLetter {
-    DeadLetter {
-        record,
-        reason,
-        code,
-        stage,
-        table: table.to_string(),
-        at: Utc::now(),
-    }
+    DeadLetter::new(record, table, stage, code, &without_credentials(&reason))
 }
 
 impl Failures {

@@ -39,6 +39,8 @@ pub struct JobSummary {
     pub read: u64,
     /// Rows written.
     pub written: u64,
+    /// Bad records that were dropped (`bad_data = 'drop'`).
+    pub dropped: u64,
     /// Rows that went to the dead letters, by reason.
     pub dead_lettered: BTreeMap<String, u64>,
     /// How long it ran.
@@ -107,6 +109,7 @@ impl Job {
         for name in plan.read_whole() {
             let whole = plan.read(&name, &context).await?;
             early.add_rejected(&name, whole.rejected);
+            progress.add_dropped(&name, whole.dropped);
             whole_tables.insert(name, (whole.rows, whole.records));
         }
         failures.write(early).await.map_err(failed)?;
@@ -205,6 +208,7 @@ impl Job {
         Ok(JobSummary {
             read: counts.read,
             written: counts.written,
+            dropped: counts.dropped,
             dead_lettered: self.progress.dead_lettered_by_reason(),
             elapsed: started.elapsed(),
         })

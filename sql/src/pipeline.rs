@@ -80,7 +80,9 @@ struct InFlight {
     failures: EpochFailures,
     position: Position,
     computed: Vec<Computed>,
+    /// Records read, and how many of them were dropped.
     total: usize,
+    dropped: usize,
     started: Instant,
 }
 
@@ -144,7 +146,8 @@ impl Pipeline {
     async fn compute(self: Arc<Self>, epoch: Epoch) -> Result<InFlight, PipelineError> {
         let started = Instant::now();
         let mut failures = EpochFailures::default();
-        let total = epoch.records.len() + epoch.rejected.len();
+        let dropped = epoch.dropped;
+        let total = epoch.records.len() + epoch.rejected.len() + dropped;
         failures.add_rejected(&self.table, epoch.rejected);
         let input = HashMap::from([(self.table.clone(), numbered(&epoch.batch, 0)?)]);
         let computed = self.compute_all(&input).await?;
@@ -156,6 +159,7 @@ impl Pipeline {
             position: epoch.position,
             computed,
             total,
+            dropped,
             started,
         })
     }
@@ -193,6 +197,7 @@ impl Pipeline {
             position,
             computed,
             total,
+            dropped: 0,
             started,
         })
         .await
@@ -238,6 +243,7 @@ impl Pipeline {
             self.progress.add_written(&statement.sink.name, count);
         }
         self.progress.add_read(&self.table, epoch.total);
+        self.progress.add_dropped(&self.table, epoch.dropped);
         metrics::histogram!("sightstream_epoch_seconds", "table" => self.table.clone()).record(epoch.started.elapsed());
         Ok(())
     }

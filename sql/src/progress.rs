@@ -11,6 +11,7 @@ use sightstream_connectors::Source;
 pub struct Progress {
     read: AtomicU64,
     written: AtomicU64,
+    dropped: AtomicU64,
     dead_lettered: Mutex<BTreeMap<String, u64>>,
     sources: Mutex<Vec<Arc<dyn Source>>>,
 }
@@ -22,6 +23,8 @@ pub struct ProgressSnapshot {
     pub read: u64,
     /// Rows that the sinks have made durable.
     pub written: u64,
+    /// Bad records that were dropped (`bad_data = 'drop'`).
+    pub dropped: u64,
     /// Rows that went to the dead letters.
     pub dead_lettered: u64,
     /// Records that wait in the sources, if the sources can tell.
@@ -35,6 +38,7 @@ impl Progress {
         ProgressSnapshot {
             read: self.read.load(Ordering::Relaxed),
             written: self.written.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
             dead_lettered: self.dead_lettered_by_reason().values().sum(),
             backlog: sources.iter().map(|source| source.backlog()).sum(),
         }
@@ -60,6 +64,11 @@ impl Progress {
     pub(crate) fn add_written(&self, table: &str, rows: usize) {
         self.written.fetch_add(rows as u64, Ordering::Relaxed);
         metrics::counter!("sightstream_rows_written_total", "table" => table.to_string()).increment(rows as u64);
+    }
+
+    pub(crate) fn add_dropped(&self, table: &str, records: usize) {
+        self.dropped.fetch_add(records as u64, Ordering::Relaxed);
+        metrics::counter!("sightstream_records_dropped_total", "table" => table.to_string()).increment(records as u64);
     }
 
     pub(crate) fn add_dead_letter(&self, code: &str) {

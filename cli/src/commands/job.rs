@@ -75,10 +75,11 @@ impl Watch {
                     let ProgressSnapshot {
                         read,
                         written,
+                        dropped,
                         dead_lettered,
                         backlog,
                     } = now;
-                    tracing::info!(read, written, dead_lettered, backlog, "progress");
+                    tracing::info!(read, written, dropped, dead_lettered, backlog, "progress");
                 }
             }
         });
@@ -122,6 +123,14 @@ fn show(bar: &ProgressBar, now: &ProgressSnapshot, extent: Extent) {
 pub fn report(summary: &JobSummary) -> String {
     let mut lines = format!("{:<16}{:>12}\n", "rows read", grouped(summary.read));
     let _ = writeln!(lines, "{:<16}{:>12}", "indexed", grouped(summary.written));
+    if summary.dropped > 0 {
+        let _ = writeln!(
+            lines,
+            "{:<16}{:>12}   by bad_data = 'drop'",
+            "dropped",
+            grouped(summary.dropped)
+        );
+    }
     let dead: u64 = summary.dead_lettered.values().sum();
     let _ = write!(lines, "{:<16}{:>12}", "dead-lettered", grouped(dead));
     if dead > 0 {
@@ -159,6 +168,7 @@ pub fn summary_so_far(progress: &Progress, elapsed: Duration) -> JobSummary {
     JobSummary {
         read: counts.read,
         written: counts.written,
+        dropped: counts.dropped,
         dead_lettered,
         elapsed,
     }
@@ -172,13 +182,15 @@ mod tests {
     fn the_report_names_every_count_and_every_reason() {
         let summary = JobSummary {
             read: 10_000,
-            written: 9_997,
+            written: 9_995,
+            dropped: 2,
             dead_lettered: [("corrupt".to_string(), 1), ("not_found".to_string(), 2)].into(),
             elapsed: Duration::from_secs(40),
         };
         let expected = "\
 rows read             10,000
-indexed                9,997
+indexed                9,995
+dropped                    2   by bad_data = 'drop'
 dead-lettered              3   corrupt 1, not_found 2
 rows per second        250.0   in 40.0 s";
         assert_eq!(report(&summary), expected);
@@ -189,6 +201,7 @@ rows per second        250.0   in 40.0 s";
         let summary = JobSummary {
             read: 0,
             written: 0,
+            dropped: 0,
             dead_lettered: BTreeMap::new(),
             elapsed: Duration::ZERO,
         };

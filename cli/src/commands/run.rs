@@ -82,6 +82,7 @@ fn report(summary: &JobSummary) {
         tracing::info!(
             read = summary.read,
             indexed = summary.written,
+            dropped = summary.dropped,
             dead_lettered = ?summary.dead_lettered,
             rows_per_second = job::rows_per_second(summary),
             seconds = summary.elapsed.as_secs_f64(),

@@ -1,15 +1,18 @@
 //! Dead letters in a Kafka topic.
 
 use async_trait::async_trait;
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Headers, OwnedHeaders};
 
-use super::{DeadLetter, DeadLetters, Stage};
+use super::{DeadLetter, DeadLetters, headers};
 use crate::ConnectorError;
 use crate::kafka::{Connection, Outgoing, TopicWriter};
 
-/// A Kafka topic. A record keeps its key, value and headers, so that it can be sent again as it was. Headers with the
-/// names that Kafka Connect uses follow (`__connect.errors.topic`, `.partition`, `.offset`, `.connector.name`: the
-/// table, `.stage`, `.exception.class.name`: the code, `.exception.message`: the reason), and `sightstream.stage`.
+/// The size up to which the client itself takes a dead letter, in bytes: the most that librdkafka allows. A record that its topic
+/// took must not be refused here for the headers that are added to it; the limit is the dead-letter topic's own.
+const MAX_MESSAGE_BYTES: &str = "1000000000";
+
+/// A Kafka topic. A record keeps its key, value and headers, so that it can be sent again as it was; headers that say
+/// what happened follow.
 pub struct DeadLetterTopic {
     connection: Connection,
     writer: TopicWriter,
@@ -17,7 +20,9 @@ pub struct DeadLetterTopic {
 
 impl DeadLetterTopic {
     /// Connects. Waits for brokers that are away.
-    pub async fn open(connection: Connection) -> Result<Self, ConnectorError> {
+    pub async fn open(mut connection: Connection) -> Result<Self, ConnectorError> {
+        let limit = connection.client.entry("message.max.bytes".into());
+        limit.or_insert_with(|| MAX_MESSAGE_BYTES.into());
         Ok(Self {
             writer: TopicWriter::open(connection.clone()).await?,
             connection,
@@ -39,9 +44,13 @@ impl DeadLetters for DeadLetterTopic {
                         origin.offset, origin.partition, origin.topic
                     )
                 });
-                Err(self
-                    .connection
-                    .refused(format!("a dead letter{place} is not taken: {reason}")))
+                Err(self.connection.refused(format!(
+                    "a dead letter{place} of {} bytes is not taken: {reason}. The job stops there, and its position stays; it \
+                     goes on once the topic takes the letter ('max.message.bytes' of `{}` says how large one may be), or \
+                     with dead letters in a file",
+                    size(&records[index]),
+                    self.connection.topic
+                )))
             }
         }
     }
@@ -54,42 +63,26 @@ impl DeadLetters for DeadLetterTopic {
 
 fn outgoing(letter: &DeadLetter) -> Outgoing {
     let mut headers = OwnedHeaders::new();
-    let mut put = |name: &str, value: Option<&[u8]>| {
-        headers = std::mem::take(&mut headers).insert(Header { key: name, value });
-    };
-    if let Some(record) = &letter.record {
-        for (name, value) in &record.headers {
-            put(name, value.as_deref());
-        }
-        put("__connect.errors.topic", Some(record.origin.topic.as_bytes()));
-        put(
-            "__connect.errors.partition",
-            Some(record.origin.partition.to_string().as_bytes()),
-        );
-        put(
-            "__connect.errors.offset",
-            Some(record.origin.offset.to_string().as_bytes()),
-        );
+    for (key, value) in headers::encode(letter) {
+        let (key, value) = (key.as_str(), value.as_deref());
+        headers = headers.insert(Header { key, value });
     }
-    put("__connect.errors.connector.name", Some(letter.table.as_bytes()));
-    put("__connect.errors.stage", Some(connect_stage(letter.stage).as_bytes()));
-    put("__connect.errors.exception.class.name", Some(letter.code.as_bytes()));
-    put("__connect.errors.exception.message", Some(letter.reason.as_bytes()));
-    put("sightstream.stage", Some(letter.stage.as_str().as_bytes()));
     let record = letter.record.as_ref();
     Outgoing {
         key: record.and_then(|record| record.key.clone()),
         value: record.and_then(|record| record.value.clone()),
-        timestamp: None,
         headers: Some(headers),
+        ..Outgoing::default()
     }
 }
 
-/// The stage in the words of Kafka Connect.
-fn connect_stage(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Read => "VALUE_CONVERTER",
-        Stage::Embed | Stage::Compute => "TRANSFORMATION",
-        Stage::Write => "TASK_PUT",
-    }
+/// Bytes of a record.
+fn size(record: &Outgoing) -> usize {
+    let header = |header: Header<'_, &[u8]>| header.key.len() + header.value.map_or(0, <[u8]>::len);
+    let headers = record
+        .headers
+        .iter()
+        .flat_map(|headers| headers.iter().map(header))
+        .sum::<usize>();
+    record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len) + headers
 }

@@ -142,6 +142,7 @@ impl ParquetFile {
             batch,
             records: rows.iter().map(|row| records[*row].clone()).collect(),
             rejected: rejected.collect(),
+            dropped: 0,
             position,
         })
     }

@@ -16,7 +16,7 @@ use super::parquet::ParquetFile;
 use super::{FileFormat, io_error};
 use crate::format::{BadData, JsonOptions, RecordDecoder};
 use crate::{
-    Admission, ConnectorError, Epoch, EpochLimits, Origin, Position, RejectedRecord, Source, SourceRecord,
+    Admission, ConnectorError, Epoch, EpochLimits, Origin, OriginKind, Position, RejectedRecord, Source, SourceRecord,
     TableDefinition,
 };
 
@@ -145,6 +145,7 @@ impl Reader {
         match (self.config.bad_data, epoch.rejected.first()) {
             (BadData::DeadLetter, _) | (_, None) => {}
             (BadData::Drop, Some(_)) => {
+                epoch.dropped = epoch.rejected.len();
                 for RejectedRecord { reason, .. } in epoch.rejected.drain(..) {
                     tracing::warn!(table, reason, "a bad record is dropped");
                 }
@@ -213,7 +214,8 @@ impl Reader {
             bytes += value.len();
             let topic = path.display().to_string();
             position.offsets.insert(topic.clone(), *line);
-            let record = record(&self.config.table.name, topic, offset, value);
+            let mut record = record(&self.config.table.name, topic, offset, value);
+            record.truncated = too_long;
             let decoded = if too_long {
                 Err(too_long_reason(self.config.max_line, &record))
             } else {
@@ -237,6 +239,7 @@ impl Reader {
             batch: self.config.decoder.batch(&rows)?,
             records,
             rejected,
+            dropped: 0,
             position,
         }))
     }
@@ -271,7 +274,9 @@ pub(super) fn record(table: &str, path: String, row: i64, value: Vec<u8>) -> Sou
         value: Some(value),
         key: None,
         headers: Vec::new(),
+        truncated: false,
         origin: Origin {
+            kind: OriginKind::File,
             table: table.to_string(),
             topic: path,
             partition: 0,

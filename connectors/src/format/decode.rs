@@ -210,6 +210,11 @@ impl Column {
 pub(super) fn fields(value: &[u8]) -> Result<HashMap<String, &RawValue>, String> {
     let text = std::str::from_utf8(value)
         .map_err(|error| format!("the value is not UTF-8 (at byte {})", error.valid_up_to()))?;
+    // Allowed to be passed over (RFC 8259, section 8.1), and the first bytes of many a file that Windows wrote.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_ascii().is_empty() {
+        return Err("the value is empty".into());
+    }
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| format!("the value is not JSON: {error}"))?;
     if !raw.get().starts_with('{') {
         return Err(format!("expected a JSON object, found {}", describe(raw.get())));
@@ -250,7 +255,8 @@ pub(super) fn sql_type(field: &Field) -> String {
     }
 }
 
-/// `json` as an error shows it, cut to a readable length.
+/// `json` as an error shows it, cut to a readable length. Of a URL only the scheme is shown: what follows may be a
+/// password, or a signature.
 fn describe(json: &str) -> String {
     const SHOWN: usize = 60;
     let kind = match json.as_bytes().first() {
@@ -264,7 +270,8 @@ fn describe(json: &str) -> String {
     if kind == "null" {
         return kind.into();
     }
-    let mut shown: String = json.chars().take(SHOWN).collect();
+    let public = json.find("://").map_or(json, |end| &json[..end + 3]);
+    let mut shown: String = public.chars().take(SHOWN).collect();
     if shown.len() < json.len() {
         shown.push('…');
     }

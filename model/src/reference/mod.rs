@@ -26,6 +26,7 @@ use url::Url;
 use crate::error::MediaError;
 pub use fragment::Fragment;
 use fragment::split_fragment;
+pub use redact::without_credentials;
 pub(crate) use redact::{is_data, shortened};
 use redact::{redacted_url, shown, shown_raw};
 

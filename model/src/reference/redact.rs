@@ -70,6 +70,36 @@ pub(super) fn shown_raw(reference: &str) -> String {
     }
 }
 
+/// `text`, which may hold URLs anywhere, with each of them as messages show it: for messages of others about values that
+/// may be references.
+pub fn without_credentials(text: &str) -> String {
+    let ends_url = |c: char| c.is_whitespace() || c.is_control() || "\"'`<>".contains(c);
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(colon) = rest.find("://") {
+        let scheme = rest[..colon]
+            .rfind(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
+            .map_or(0, |before| {
+                before + rest[before..].chars().next().map_or(1, char::len_utf8)
+            });
+        shown.push_str(&rest[..scheme]);
+        let end = rest[colon..].find(ends_url).map_or(rest.len(), |end| colon + end);
+        let url = &rest[scheme..end];
+        match Url::parse(url) {
+            Ok(parsed) if url.contains(['@', '?', '#']) => {
+                let mut parsed = parsed;
+                parsed.set_fragment(None);
+                shown.push_str(&redacted_url(&parsed));
+            }
+            Ok(_) => shown.push_str(url),
+            Err(_) => shown.push_str(&shown_raw(url)),
+        }
+        rest = &rest[end..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
 /// Whether the reference is a `data:` URL, well-formed or not.
 pub(crate) fn is_data(reference: &str) -> bool {
     let scheme = reference.get(..5);
@@ -86,6 +116,7 @@ pub(crate) fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::without_credentials;
     use crate::reference::MediaReference;
 
     fn parse(reference: &str) -> MediaReference {
@@ -94,6 +125,19 @@ mod tests {
 
     fn error(reference: &str) -> String {
         MediaReference::parse(reference).expect_err(reference).to_string()
+    }
+
+    #[test]
+    fn the_urls_in_a_text_lose_their_credentials_and_the_text_stays() {
+        let cast = "Cannot cast string 'https://me:pw@h/a.png?id=5&sig=abc#x' to value of Int64 type (s3://b/c) ü";
+        assert_eq!(
+            without_credentials(cast),
+            "Cannot cast string 'https://h/a.png?id=5&sig=…' to value of Int64 type (s3://b/c) ü"
+        );
+        for same in ["", "no url: 1/2 // 3", "://", "é://", "http://h/a", "a://b c://d"] {
+            assert_eq!(without_credentials(same), same, "{same}");
+        }
+        assert_eq!(without_credentials("ßhttp://me:p/w?@h:port/a x"), "ßhttp://… x");
     }
 
     #[test]

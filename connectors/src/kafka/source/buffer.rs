@@ -22,7 +22,9 @@ pub(super) struct Entry {
 pub(super) enum Content {
     Row(Row, SourceRecord),
     Rejected(RejectedRecord),
-    /// Nothing to hand over, but the position moves on: a tombstone, a dropped record, the end of a partition.
+    /// A record that could not be decoded, and is not handed over.
+    Dropped,
+    /// Nothing to hand over, but the position moves on: a tombstone, the end of a partition.
     Nothing,
 }
 

@@ -19,7 +19,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::buffer::{Buffer, Content, Entry};
 use crate::format::{BadData, RecordDecoder};
 use crate::kafka::client::{Connection, Monitor};
-use crate::{Origin, RejectedRecord, SourceRecord};
+use crate::{Origin, OriginKind, RejectedRecord, SourceRecord};
 
 /// How long a poll waits for a record.
 const POLL: Duration = Duration::from_millis(100);
@@ -280,7 +280,7 @@ impl Reader {
                     reason,
                     "a bad record is dropped"
                 );
-                Some(Content::Nothing)
+                Some(Content::Dropped)
             }
             BadData::Fail => {
                 self.buffer.fail(format!(
@@ -330,7 +330,9 @@ fn source_record(message: &BorrowedMessage<'_>, table: &str) -> SourceRecord {
         value: message.payload().map(<[u8]>::to_vec),
         key: message.key().map(<[u8]>::to_vec),
         headers: headers.unwrap_or_default(),
+        truncated: false,
         origin: Origin {
+            kind: OriginKind::Topic,
             table: table.to_string(),
             topic: message.topic().to_string(),
             partition: message.partition(),

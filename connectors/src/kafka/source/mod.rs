@@ -144,7 +144,7 @@ impl KafkaSource {
     }
 
     fn epoch(&self, entries: Vec<Entry>, position: Position) -> Result<Epoch, ConnectorError> {
-        let (mut rows, mut records, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut records, mut rejected, mut dropped) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for entry in entries {
             match entry.content {
                 Content::Row(row, record) => {
@@ -152,6 +152,7 @@ impl KafkaSource {
                     records.push(record);
                 }
                 Content::Rejected(record) => rejected.push(record),
+                Content::Dropped => dropped += 1,
                 Content::Nothing => {}
             }
         }
@@ -159,6 +160,7 @@ impl KafkaSource {
             batch: self.decoder.batch(&rows)?,
             records,
             rejected,
+            dropped,
             position,
         })
     }
