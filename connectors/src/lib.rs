@@ -20,7 +20,9 @@ pub mod table;
 
 pub use error::ConnectorError;
 pub use options::Options;
-pub use registry::{Role, SinkContext, SourceContext, open_sink, open_source, validate};
-pub use sink::{Rejection, Sink, VectorSpace};
-pub use source::{Admission, Epoch, EpochLimits, Origin, OriginKind, Position, RejectedRecord, Source, SourceRecord};
+pub use registry::{Deleting, Role, SinkContext, SourceContext, deletes, deleting, open_sink, open_source, validate};
+pub use sink::{Deletion, Rejection, Rejections, Sink, VectorSpace};
+pub use source::{
+    Admission, Epoch, EpochLimits, Origin, OriginKind, Position, RejectedRecord, Source, SourceRecord, Tombstone,
+};
 pub use table::{MetadataColumn, TableDefinition};

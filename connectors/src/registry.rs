@@ -79,6 +79,41 @@ pub async fn open_sink(table: &TableDefinition, context: &SinkContext) -> Result
     }
 }
 
+/// Whether the source `table` hands over tombstones, which delete.
+pub fn deletes(table: &TableDefinition) -> bool {
+    table.connector() == "kafka"
+        && table
+            .options
+            .get(kafka::TOMBSTONES)
+            .is_some_and(|value| value == "delete")
+}
+
+/// What a sink needs to delete rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deleting {
+    /// The index of the column whose value is the key that a tombstone names.
+    pub key: usize,
+}
+
+/// How rows of the sink `table` are deleted.
+///
+/// # Errors
+/// [`ConnectorError::Option`] where they cannot be.
+pub fn deleting(table: &TableDefinition) -> Result<Deleting, ConnectorError> {
+    let key = match table.connector().as_str() {
+        "kafka" => kafka::deletion_key(table)?,
+        "qdrant" => qdrant::deletion_key(table)?,
+        other => {
+            return Err(table.options().error(format!(
+                "tombstones are to delete rows, and a '{other}' table cannot delete any; write to it from a source with \
+                 '{}' = 'ignore'",
+                kafka::TOMBSTONES
+            )));
+        }
+    };
+    Ok(Deleting { key })
+}
+
 fn unsupported(table: &TableDefinition, role: Role) -> ConnectorError {
     let options = table.options();
     match (table.connector().as_str(), role) {

@@ -16,11 +16,37 @@ pub trait Sink: Send + Sync {
     /// Writing a row again must leave the same result as writing it once, where the system behind allows it.
     async fn write(&self, batch: &RecordBatch) -> Result<Vec<Rejection>, ConnectorError>;
 
+    /// As [`Sink::write`], with deletions between the rows. In the end an id is there if a row of it comes after its
+    /// last deletion; rows before that need not be written. Doing it again leaves the same result.
+    ///
+    /// Asked only of sinks for which [`crate::deleting`] says that they can; others need not implement it.
+    async fn write_and_delete(&self, _: &RecordBatch, _: &[Deletion]) -> Result<Rejections, ConnectorError> {
+        Err(ConnectorError::Internal("this sink cannot delete rows".into()))
+    }
+
     /// Returns when everything written so far is durable.
     async fn flush(&self) -> Result<(), ConnectorError>;
 
     /// Flushes and lets go.
     async fn close(&self) -> Result<(), ConnectorError>;
+}
+
+/// A deletion between the rows of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// The key of the record that deletes. It names what is deleted.
+    pub key: Option<Vec<u8>>,
+    /// The index of the first row of the batch that comes after it.
+    pub before: usize,
+}
+
+/// What a sink refuses of rows and deletions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rejections {
+    /// The rows.
+    pub rows: Vec<Rejection>,
+    /// The deletions; `row` is the index of the deletion.
+    pub deletions: Vec<Rejection>,
 }
 
 /// A row that a sink refuses.

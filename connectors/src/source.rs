@@ -90,6 +90,8 @@ pub struct Epoch {
     pub rejected: Vec<RejectedRecord>,
     /// Records that could not be decoded and were dropped, as `bad_data = 'drop'` asks for.
     pub dropped: usize,
+    /// Records without a value that delete, in order. Empty unless the table asks for them.
+    pub tombstones: Vec<Tombstone>,
     /// Where the source stands after this epoch.
     pub position: Position,
 }
@@ -157,6 +159,15 @@ impl OriginKind {
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Topic, Self::File].into_iter().find(|kind| kind.as_str() == name)
     }
+}
+
+/// A record without a value, which deletes what its key names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The record.
+    pub record: SourceRecord,
+    /// How many of the epoch's good records came before it.
+    pub preceding: usize,
 }
 
 /// A record that could not be decoded.

@@ -11,7 +11,7 @@ use rdkafka::message::{Headers, Message, Timestamp};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::{Value, json};
 use sightstream_connectors::format::{TYPE_JSON, TYPE_KEY};
-use sightstream_connectors::{Role, SinkContext, TableDefinition, open_sink, validate};
+use sightstream_connectors::{Deletion, Role, SinkContext, TableDefinition, deleting, open_sink, validate};
 use support::*;
 
 fn table(servers: &str, options: &[(&str, &str)]) -> TableDefinition {
@@ -302,4 +302,61 @@ fn options_that_cannot_be_used_are_named_with_the_way_out() {
             .to_string();
         assert!(error.contains(expected), "{options:?}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_tombstone_is_passed_on_with_its_key_between_the_rows() {
+    let cluster = cluster(1);
+    let servers = cluster.bootstrap_servers();
+    let sink = within(open_sink(
+        &table(&servers, &[("sink.key_field", "id")]),
+        &SinkContext::default(),
+    ))
+    .await
+    .expect("the sink opens");
+    let deletion = |key: Option<&str>, before| Deletion {
+        key: key.map(|key| key.as_bytes().to_vec()),
+        before,
+    };
+    let deletions = [
+        deletion(Some("first"), 0),
+        deletion(Some("b"), 1),
+        deletion(None, 1),
+        deletion(Some("b"), 2),
+    ];
+    let rejections = within(sink.write_and_delete(&rows(&[Some("a"), Some("b")]), &deletions))
+        .await
+        .expect("they are taken");
+    assert!(rejections.rows.is_empty());
+    assert_eq!(
+        rejections
+            .deletions
+            .iter()
+            .map(|rejection| rejection.row)
+            .collect::<Vec<_>>(),
+        [2]
+    );
+    let messages = tokio::task::spawn_blocking(move || consume(&servers, "media", 5))
+        .await
+        .expect("it reads");
+    let written: Vec<_> = messages
+        .iter()
+        .map(|message| (message.key().unwrap_or_default(), message.payload().is_some()))
+        .collect();
+    let expected: [(&[u8], bool); 5] = [
+        (b"first", false),
+        (b"a", true),
+        (b"b", false),
+        (b"b", true),
+        (b"b", false),
+    ];
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn a_topic_without_keys_cannot_take_tombstones() {
+    let error = deleting(&table("localhost:1", &[]))
+        .expect_err("there is no key")
+        .to_string();
+    assert!(error.contains("'sink.key_field'"), "{error}");
 }

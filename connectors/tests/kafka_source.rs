@@ -159,6 +159,44 @@ async fn a_bad_record_is_rejected_by_itself_with_its_bytes() {
 }
 
 #[tokio::test]
+async fn tombstones_that_delete_are_handed_over_in_their_place() {
+    let cluster = cluster(1);
+    let servers = cluster.bootstrap_servers();
+    let row = || Some(r#"{"id": "k"}"#.to_string());
+    produce_values(
+        &servers,
+        "media",
+        0,
+        [None, row(), Some("{".to_string()), None, row(), None],
+    );
+    let table = source_table(
+        &servers,
+        "media",
+        &[("source.tombstones", "delete"), ("bad_data", "drop")],
+    );
+    let source = open(&table, 6, true).await;
+    let epoch = next(&source).await.expect("there are records");
+    let found: Vec<_> = epoch
+        .tombstones
+        .iter()
+        .map(|tombstone| {
+            let record = &tombstone.record;
+            (
+                record.origin.offset,
+                tombstone.preceding,
+                record.key.as_deref(),
+                record.value.is_some(),
+            )
+        })
+        .collect();
+    let key = Some(&b"k"[..]);
+    assert_eq!(found, [(0, 0, key, false), (3, 1, key, false), (5, 2, key, false)]);
+    assert_eq!((places(&epoch), epoch.dropped), (vec![(0, 1), (0, 4)], 1));
+    assert_eq!(epoch.position.offsets["0"], 6);
+    source.close().await.expect("it leaves the group");
+}
+
+#[tokio::test]
 async fn bad_data_can_be_dropped_or_stop_the_source_there() {
     let cluster = cluster(1);
     let servers = cluster.bootstrap_servers();
@@ -366,6 +404,10 @@ fn options_that_cannot_be_used_are_named_with_the_way_out() {
         (&[("format", "avro")], "it can be 'json'"),
         (&[("type", "sink")], "write type = 'source'"),
         (&[("bad_data", "ignore")], "'dead_letter', 'drop' or 'fail'"),
+        (
+            &[("source.tombstones", "yes")],
+            "'source.tombstones' cannot be 'yes': write ignore or delete",
+        ),
         (&[("sourc.offset", "latest")], "unknown option 'sourc.offset'"),
         (&[("client_configs", "no.such.setting=1")], "no.such.setting"),
         (

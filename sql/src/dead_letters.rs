@@ -22,6 +22,7 @@ pub(crate) struct Failures {
 #[derive(Debug, Default)]
 pub(crate) struct EpochFailures {
     by_record: BTreeMap<u64, DeadLetter>,
+    by_tombstone: BTreeMap<usize, DeadLetter>,
     others: Vec<DeadLetter>,
 }
 
@@ -61,6 +62,17 @@ impl EpochFailures {
         self.add(table, records, number, Stage::Write, "refused".to_string(), reason);
     }
 
+    /// The epoch's tombstone at `index`, whose `record` cannot delete anything in the sink table `table`.
+    pub fn add_tombstone(&mut self, table: &str, index: usize, record: &SourceRecord, reason: String) {
+        match self.by_tombstone.get_mut(&index) {
+            Some(letter) => letter.add_reason(&reason),
+            None => {
+                let letter = letter(Some(record.clone()), table, Stage::Write, "refused".to_string(), reason);
+                self.by_tombstone.insert(index, letter);
+            }
+        }
+    }
+
     fn add(
         &mut self,
         table: &str,
@@ -97,7 +109,12 @@ impl Failures {
     /// # Errors
     /// Where there are no dead letters, the first failure.
     pub async fn write(&self, failures: EpochFailures) -> Result<(), ConnectorError> {
-        let letters: Vec<DeadLetter> = failures.by_record.into_values().chain(failures.others).collect();
+        let letters: Vec<DeadLetter> = failures
+            .by_record
+            .into_values()
+            .chain(failures.by_tombstone.into_values())
+            .chain(failures.others)
+            .collect();
         let Some(first) = letters.first() else { return Ok(()) };
         let Some(target) = &self.target else {
             return Err(ConnectorError::Refused {

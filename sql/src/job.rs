@@ -1,7 +1,7 @@
 //! A script that runs.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -39,6 +39,8 @@ pub struct JobSummary {
     pub read: u64,
     /// Rows written.
     pub written: u64,
+    /// Deletions by tombstones.
+    pub deleted: u64,
     /// Bad records that were dropped (`bad_data = 'drop'`).
     pub dropped: u64,
     /// Rows that went to the dead letters, by reason.
@@ -127,6 +129,7 @@ impl Job {
             computer: Arc::clone(&computer),
             failures: failures.clone(),
             progress: Arc::clone(&progress),
+            other_keys: Once::new(),
         };
 
         let mut streams = Vec::new();
@@ -208,6 +211,7 @@ impl Job {
         Ok(JobSummary {
             read: counts.read,
             written: counts.written,
+            deleted: counts.deleted,
             dropped: counts.dropped,
             dead_lettered: self.progress.dead_lettered_by_reason(),
             elapsed: started.elapsed(),

@@ -19,6 +19,8 @@ mod dead_letters;
 mod environment;
 mod epoch_table;
 mod failpoints;
+mod lineage;
+mod outputs;
 mod parser;
 mod pipeline;
 mod planner;

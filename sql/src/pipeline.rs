@@ -1,14 +1,16 @@
 //! From one source, through its queries, to their sinks: epoch by epoch.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Instant;
 
 use arrow::array::{Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
-use sightstream_connectors::{ConnectorError, Epoch, Position, Sink, Source, SourceRecord};
+use sightstream_connectors::{
+    ConnectorError, Deletion, Epoch, Position, Rejection, Rejections, Sink, Source, SourceRecord, Tombstone,
+};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
@@ -16,6 +18,7 @@ use crate::compute::{Computed, Computer};
 use crate::dead_letters::{EpochFailures, Failures};
 use crate::epoch_table::numbered_schema;
 use crate::failpoints::die_at;
+use crate::outputs::{self, Output};
 use crate::planner::Query;
 use crate::{Progress, SqlError};
 
@@ -24,6 +27,8 @@ pub(crate) struct SharedSink {
     pub name: String,
     /// The declared columns.
     pub schema: SchemaRef,
+    /// The column by whose value tombstones delete, if rows of the sink can be deleted.
+    pub key: Option<usize>,
     pub sink: Mutex<Arc<dyn Sink>>,
 }
 
@@ -41,6 +46,8 @@ pub(crate) struct Pipeline {
     pub computer: Arc<Computer>,
     pub failures: Failures,
     pub progress: Arc<Progress>,
+    /// Whether it was told that rows have other ids than their records' keys.
+    pub other_keys: Once,
 }
 
 /// A table that is read at once: its name, its rows, and the record behind each.
@@ -77,6 +84,7 @@ fn internal(message: impl std::fmt::Display) -> PipelineError {
 /// An epoch on its way from the computation to the sinks.
 struct InFlight {
     records: Vec<SourceRecord>,
+    tombstones: Vec<Tombstone>,
     failures: EpochFailures,
     position: Position,
     computed: Vec<Computed>,
@@ -147,7 +155,7 @@ impl Pipeline {
         let started = Instant::now();
         let mut failures = EpochFailures::default();
         let dropped = epoch.dropped;
-        let total = epoch.records.len() + epoch.rejected.len() + dropped;
+        let total = epoch.records.len() + epoch.rejected.len() + epoch.tombstones.len() + dropped;
         failures.add_rejected(&self.table, epoch.rejected);
         let input = HashMap::from([(self.table.clone(), numbered(&epoch.batch, 0)?)]);
         let computed = self.compute_all(&input).await?;
@@ -155,6 +163,7 @@ impl Pipeline {
             .record(started.elapsed());
         Ok(InFlight {
             records: epoch.records,
+            tombstones: epoch.tombstones,
             failures,
             position: epoch.position,
             computed,
@@ -193,6 +202,7 @@ impl Pipeline {
         let position = Position::default();
         self.write(InFlight {
             records,
+            tombstones: Vec::new(),
             failures,
             position,
             computed,
@@ -205,47 +215,108 @@ impl Pipeline {
 
     /// Returns when the epoch's rows are durable, in the sinks or in the dead letters.
     async fn write(&self, mut epoch: InFlight) -> Result<(), PipelineError> {
-        let mut written = Vec::with_capacity(self.statements.len());
-        for (statement, computed) in self.statements.iter().zip(epoch.computed) {
+        let mut outputs = Vec::with_capacity(self.statements.len());
+        for (statement, computed) in self.statements.iter().zip(std::mem::take(&mut epoch.computed)) {
             for failure in computed.failures {
                 epoch
                     .failures
                     .add_computed(&statement.sink.name, &epoch.records, failure);
             }
-            let number = |row: usize| computed.numbers.as_ref().map(|numbers| numbers.value(row));
-            let declared = as_declared(&computed.rows, &statement.sink.schema)?;
-            let (rows, kept) = self.take_out_nulls(&statement.sink, &declared, |row, reason| {
-                epoch
-                    .failures
-                    .add_refused(&statement.sink.name, &epoch.records, number(row), reason);
-            })?;
-            let mut count = rows.num_rows();
-            if count > 0 {
-                let rejections = statement.sink.sink.lock().await.write(&rows).await?;
-                count -= rejections.len();
-                for rejection in rejections {
-                    let row = kept
-                        .as_ref()
-                        .map_or(rejection.row, |kept| kept.value(rejection.row) as usize);
-                    epoch
-                        .failures
-                        .add_refused(&statement.sink.name, &epoch.records, number(row), rejection.reason);
-                }
+            outputs.push(Output {
+                sink: Arc::clone(&statement.sink),
+                rows: as_declared(&computed.rows, &statement.sink.schema)?,
+                numbers: computed.numbers,
+            });
+        }
+        if !epoch.tombstones.is_empty() {
+            outputs = outputs::by_sink(outputs).map_err(internal)?;
+            for output in &outputs {
+                self.warn_of_other_keys(output, &epoch.records);
             }
-            written.push(count);
+        }
+        let mut counts = Vec::with_capacity(outputs.len());
+        for output in &outputs {
+            counts.push(self.write_output(output, &mut epoch).await?);
         }
         die_at("after-write");
-        for statement in &self.statements {
-            statement.sink.sink.lock().await.flush().await?;
+        for output in &outputs {
+            output.sink.sink.lock().await.flush().await?;
         }
         self.failures.write(epoch.failures).await?;
-        for (statement, count) in self.statements.iter().zip(written) {
-            self.progress.add_written(&statement.sink.name, count);
+        for (output, (written, deleted)) in outputs.iter().zip(counts) {
+            self.progress.add_written(&output.sink.name, written);
+            self.progress.add_deleted(&output.sink.name, deleted);
         }
         self.progress.add_read(&self.table, epoch.total);
         self.progress.add_dropped(&self.table, epoch.dropped);
         metrics::histogram!("sightstream_epoch_seconds", "table" => self.table.clone()).record(epoch.started.elapsed());
         Ok(())
+    }
+
+    /// Tells, once, that tombstones do not delete what they seem to: the rows' ids are not their records' keys.
+    fn warn_of_other_keys(&self, output: &Output, records: &[SourceRecord]) {
+        if let Some((id, key)) = output.other_key(records) {
+            let (source, table) = (&self.table, &output.sink.name);
+            self.other_keys.call_once(|| {
+                tracing::warn!(
+                    source,
+                    table,
+                    id,
+                    key,
+                    "a row's id is not the key of its record; tombstones delete the rows whose ids are their keys"
+                );
+            });
+        }
+    }
+
+    /// Writes the rows of `output` with the epoch's tombstones between them. Gives how many rows and tombstones the sink
+    /// took.
+    async fn write_output(&self, output: &Output, epoch: &mut InFlight) -> Result<(usize, usize), PipelineError> {
+        let sink = &output.sink;
+        let number = |row: usize| output.numbers.as_ref().map(|numbers| numbers.value(row));
+        let (rows, kept) = self.take_out_nulls(sink, &output.rows, |row, reason| {
+            epoch
+                .failures
+                .add_refused(&sink.name, &epoch.records, number(row), reason);
+        })?;
+        let place = |row: usize| kept.as_ref().map_or(row, |kept| kept.value(row) as usize);
+        let sequence: Vec<u64> = (0..rows.num_rows()).filter_map(|row| number(place(row))).collect();
+        if !epoch.tombstones.is_empty() && sequence.len() < rows.num_rows() {
+            return Err(internal("rows of a stream have lost their numbers"));
+        }
+        let deletions: Vec<Deletion> = epoch
+            .tombstones
+            .iter()
+            .map(|tombstone| Deletion {
+                key: tombstone.record.key.clone(),
+                before: sequence.partition_point(|&number| number < tombstone.preceding as u64),
+            })
+            .collect();
+        if rows.num_rows() == 0 && deletions.is_empty() {
+            return Ok((0, 0));
+        }
+        let rejections = if deletions.is_empty() {
+            Rejections {
+                rows: sink.sink.lock().await.write(&rows).await?,
+                deletions: Vec::new(),
+            }
+        } else {
+            sink.sink.lock().await.write_and_delete(&rows, &deletions).await?
+        };
+        let written = rows.num_rows() - rejections.rows.len();
+        let deleted = deletions.len() - rejections.deletions.len();
+        for rejection in rejections.rows {
+            let number = number(place(rejection.row));
+            epoch
+                .failures
+                .add_refused(&sink.name, &epoch.records, number, rejection.reason);
+        }
+        for Rejection { row, reason } in rejections.deletions {
+            epoch
+                .failures
+                .add_tombstone(&sink.name, row, &epoch.tombstones[row].record, reason);
+        }
+        Ok((written, deleted))
     }
 
     /// The rows of `batch` that have a value in every `NOT NULL` column of `sink`, with their places in `batch` if any row

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sightstream_connectors::{
-    ConnectorError, Role, SinkContext, Source, SourceContext, TableDefinition, VectorSpace, open_sink, open_source,
-    validate,
+    ConnectorError, Role, SinkContext, Source, SourceContext, TableDefinition, VectorSpace, deletes, deleting,
+    open_sink, open_source, validate,
 };
 use tokio::sync::Mutex;
 
@@ -93,7 +93,7 @@ impl Plan {
         for table in self.sinks.values() {
             validate(table, Role::Sink).map_err(|error| self.error(&table.name, error))?;
         }
-        for (query, _) in &self.queries {
+        for (query, sink) in &self.queries {
             for name in query.streams.iter().chain(&query.bounded) {
                 if self.sinks.contains_key(name) {
                     let message = format!("the table {name} is written to and read from; declare one table for each");
@@ -101,8 +101,42 @@ impl Plan {
                 }
                 validate(self.table(name)?, Role::Source).map_err(|error| self.error(name, error))?;
             }
+            self.check_deletions(query, sink)?;
         }
         Ok(())
+    }
+
+    /// Whether tombstones of the query's topics can delete what it writes to `sink`.
+    fn check_deletions(&self, query: &Query, sink: &str) -> Result<(), SqlError> {
+        for name in &query.streams {
+            let Some(key) = self.deletion_key(query, name, sink)? else {
+                continue;
+            };
+            if query.plain.get(key) == Some(&false) {
+                let table = &self.sinks[sink];
+                let message = format!(
+                    "tombstones of {name} delete rows of {} by its column {}, which this query computes; it must be a \
+                     column of {name} as it is, the one that the records' keys hold, or 'source.tombstones' = 'ignore'",
+                    table.name,
+                    table.schema.field(key).name()
+                );
+                return Err(SqlError::at(&self.file, query.line, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The column of `sink` by which tombstones of the stream `name` delete what `query` writes there, if they do.
+    fn deletion_key(&self, query: &Query, name: &str, sink: &str) -> Result<Option<usize>, SqlError> {
+        if query.arrival == Arrival::Whole || !deletes(self.table(name)?) {
+            return Ok(None);
+        }
+        let definition = &self.sinks[sink];
+        let deleting = deleting(definition).map_err(|error| match self.lines.get(sink) {
+            Some(_) => self.error(sink, error),
+            None => SqlError::running(&self.file, Some(query.line), error),
+        })?;
+        Ok(Some(deleting.key))
     }
 
     /// Whether a statement needs vectors, and so a model.
@@ -166,6 +200,7 @@ impl Plan {
                 .map_err(|error| self.error(&definition.name, error))?;
             let shared = Arc::new(SharedSink {
                 name: definition.name.clone(),
+                key: deleting(definition).ok().map(|deleting| deleting.key),
                 schema: Arc::clone(&definition.schema),
                 sink: Mutex::new(sink),
             });

@@ -20,6 +20,7 @@ use sightstream_connectors::TableDefinition;
 use sightstream_udf::{ROW_NUMBER, embed, vector_bytes};
 
 use crate::epoch_table::EpochTable;
+use crate::lineage::is_plain;
 use crate::row_numbers::{Arrival, number_rows, tables};
 use crate::session::session;
 
@@ -40,6 +41,8 @@ pub(crate) struct Query {
     /// The tables that it reads as a whole.
     pub bounded: Vec<String>,
     pub embeds: bool,
+    /// For each column of the result, whether it holds the values of a table's column as they are.
+    pub plain: Vec<bool>,
 }
 
 /// Where a query's rows go: the columns that the plan must give.
@@ -125,6 +128,9 @@ impl Catalog {
             Target::Table { definition, columns } => to_columns(plan, definition, columns)?,
             Target::Output => plan,
         };
+        let plain = (0..plan.schema().fields().len())
+            .map(|index| is_plain(&plan, index))
+            .collect();
         let read = tables(&plan)?;
         let (streams, bounded) = self.split(&plan, &read)?;
         let unbounded = streams.iter().any(|name| self.is_unbounded(name));
@@ -153,6 +159,7 @@ impl Catalog {
             streams,
             bounded,
             embeds,
+            plain,
         })
     }
 

@@ -11,6 +11,7 @@ use sightstream_connectors::Source;
 pub struct Progress {
     read: AtomicU64,
     written: AtomicU64,
+    deleted: AtomicU64,
     dropped: AtomicU64,
     dead_lettered: Mutex<BTreeMap<String, u64>>,
     sources: Mutex<Vec<Arc<dyn Source>>>,
@@ -23,6 +24,8 @@ pub struct ProgressSnapshot {
     pub read: u64,
     /// Rows that the sinks have made durable.
     pub written: u64,
+    /// Deletions by tombstones that the sinks have made durable.
+    pub deleted: u64,
     /// Bad records that were dropped (`bad_data = 'drop'`).
     pub dropped: u64,
     /// Rows that went to the dead letters.
@@ -38,6 +41,7 @@ impl Progress {
         ProgressSnapshot {
             read: self.read.load(Ordering::Relaxed),
             written: self.written.load(Ordering::Relaxed),
+            deleted: self.deleted.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             dead_lettered: self.dead_lettered_by_reason().values().sum(),
             backlog: sources.iter().map(|source| source.backlog()).sum(),
@@ -64,6 +68,11 @@ impl Progress {
     pub(crate) fn add_written(&self, table: &str, rows: usize) {
         self.written.fetch_add(rows as u64, Ordering::Relaxed);
         metrics::counter!("sightstream_rows_written_total", "table" => table.to_string()).increment(rows as u64);
+    }
+
+    pub(crate) fn add_deleted(&self, table: &str, rows: usize) {
+        self.deleted.fetch_add(rows as u64, Ordering::Relaxed);
+        metrics::counter!("sightstream_rows_deleted_total", "table" => table.to_string()).increment(rows as u64);
     }
 
     pub(crate) fn add_dropped(&self, table: &str, records: usize) {

@@ -77,6 +77,21 @@ impl Script {
         &self.settings
     }
 
+    /// Gives the option `name` the value `value` in every source table of `connector` that does not set it itself.
+    pub fn set_source_default(&mut self, connector: &str, name: &str, value: &str) {
+        for statement in &mut self.statements {
+            if let StatementKind::Table(table) = &mut statement.kind
+                && table.connector() == connector
+                && table.options.get("type").is_some_and(|role| role == "source")
+            {
+                table
+                    .options
+                    .entry(name.to_string())
+                    .or_insert_with(|| value.to_string());
+            }
+        }
+    }
+
     /// The file's name, for errors.
     pub fn file(&self) -> &str {
         &self.file

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use sightstream_connectors::dead_letter::DeadLetterTarget;
+use sightstream_connectors::kafka::{TOMBSTONES, Tombstones};
+use sightstream_sql::Script;
 
 use super::{EncoderArgs, Settings, values};
 use crate::error::UsageError;
@@ -27,7 +29,7 @@ pub const EXAMPLES: &str = r#"Examples:
       GET /metrics (Prometheus), /healthz, /readyz
 
 A flag wins over its environment variable, and that over a SET in the file: every flag of the group Encoder, and
-dead_letters, epoch_rows, epoch_bytes, epoch_delay and epochs_in_flight may be set there, as in
+dead_letters, tombstones, epoch_rows, epoch_bytes, epoch_delay and epochs_in_flight may be set there, as in
   SET sightstream.max_batch_tokens = 8192;
 
 SIGTERM or SIGINT (Ctrl-C): rows in flight are finished and committed, then it exits with 0. A second one ends it at
@@ -70,6 +72,11 @@ pub struct JobArgs {
     )]
     pub dead_letters: Option<DeadLetterTarget>,
 
+    /// What a record without a value does in Kafka tables that do not say it themselves ('source.tombstones'): ignore, or
+    /// delete the row that its key names [default: ignore]
+    #[arg(long, env = "SIGHTSTREAM_TOMBSTONES", value_name = "ignore|delete")]
+    pub tombstones: Option<Tombstones>,
+
     /// The folder of what the job keeps here [default: .sightstream/NAME for NAME.sql]
     #[arg(long, env = "SIGHTSTREAM_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
@@ -100,10 +107,18 @@ impl JobArgs {
             DeadLetterTarget::parse,
             DeadLetterTarget::shown,
         )?;
+        settings.fill("tombstones", &mut self.tombstones, str::parse)?;
         settings.fill("epoch_rows", &mut self.epoch_rows, values::count)?;
         settings.fill("epoch_bytes", &mut self.epoch_bytes, values::bytes)?;
         settings.fill("epoch_delay", &mut self.epoch_delay, values::duration)?;
         settings.fill("epochs_in_flight", &mut self.epochs_in_flight, values::count)
+    }
+
+    /// Puts into the tables of `script` what holds for those that say nothing.
+    pub fn set_defaults(&self, script: &mut Script) {
+        if let Some(tombstones) = self.tombstones {
+            script.set_source_default("kafka", TOMBSTONES, tombstones.as_str());
+        }
     }
 
     /// The state folder of the job in `file`.

@@ -75,11 +75,12 @@ impl Watch {
                     let ProgressSnapshot {
                         read,
                         written,
+                        deleted,
                         dropped,
                         dead_lettered,
                         backlog,
                     } = now;
-                    tracing::info!(read, written, dropped, dead_lettered, backlog, "progress");
+                    tracing::info!(read, written, deleted, dropped, dead_lettered, backlog, "progress");
                 }
             }
         });
@@ -123,6 +124,9 @@ fn show(bar: &ProgressBar, now: &ProgressSnapshot, extent: Extent) {
 pub fn report(summary: &JobSummary) -> String {
     let mut lines = format!("{:<16}{:>12}\n", "rows read", grouped(summary.read));
     let _ = writeln!(lines, "{:<16}{:>12}", "indexed", grouped(summary.written));
+    if summary.deleted > 0 {
+        let _ = writeln!(lines, "{:<16}{:>12}", "deleted", grouped(summary.deleted));
+    }
     if summary.dropped > 0 {
         let _ = writeln!(
             lines,
@@ -168,6 +172,7 @@ pub fn summary_so_far(progress: &Progress, elapsed: Duration) -> JobSummary {
     JobSummary {
         read: counts.read,
         written: counts.written,
+        deleted: counts.deleted,
         dropped: counts.dropped,
         dead_lettered,
         elapsed,
@@ -182,14 +187,16 @@ mod tests {
     fn the_report_names_every_count_and_every_reason() {
         let summary = JobSummary {
             read: 10_000,
-            written: 9_995,
+            written: 9_994,
+            deleted: 1,
             dropped: 2,
             dead_lettered: [("corrupt".to_string(), 1), ("not_found".to_string(), 2)].into(),
             elapsed: Duration::from_secs(40),
         };
         let expected = "\
 rows read             10,000
-indexed                9,995
+indexed                9,994
+deleted                    1
 dropped                    2   by bad_data = 'drop'
 dead-lettered              3   corrupt 1, not_found 2
 rows per second        250.0   in 40.0 s";
@@ -201,6 +208,7 @@ rows per second        250.0   in 40.0 s";
         let summary = JobSummary {
             read: 0,
             written: 0,
+            deleted: 0,
             dropped: 0,
             dead_lettered: BTreeMap::new(),
             elapsed: Duration::ZERO,

@@ -16,11 +16,12 @@ use crate::{logging, progress};
 pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
     let name = args.file.display().to_string();
     let text = std::fs::read_to_string(&args.file).with_context(|| format!("cannot read the SQL file {name}"))?;
-    let script = Script::parse(&text, &name).map_err(|error| UsageError(error.to_string()))?;
+    let mut script = Script::parse(&text, &name).map_err(|error| UsageError(error.to_string()))?;
     let mut settings = Settings::of(&script);
     args.encoder.fill(&mut settings)?;
     args.job.fill(&mut settings)?;
     settings.finish()?;
+    args.job.set_defaults(&mut script);
     let plan = Plan::new(script).await.map_err(|error| UsageError(error.to_string()))?;
     let prints_rows = plan.prints_rows();
 
@@ -82,6 +83,7 @@ fn report(summary: &JobSummary) {
         tracing::info!(
             read = summary.read,
             indexed = summary.written,
+            deleted = summary.deleted,
             dropped = summary.dropped,
             dead_lettered = ?summary.dead_lettered,
             rows_per_second = job::rows_per_second(summary),

@@ -54,6 +54,30 @@ pub fn produce(servers: &str, topic: &str, records: impl IntoIterator<Item = (St
         .expect("the broker takes all records");
 }
 
+/// Sends records of one partition with or without key and value, in order, and waits until the broker has them.
+pub fn produce_records(
+    servers: &str,
+    topic: &str,
+    records: impl IntoIterator<Item = (Option<String>, Option<String>)>,
+) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .create()
+        .expect("the settings are valid");
+    for (key, value) in records {
+        let mut record = BaseRecord::<str, str>::to(topic).partition(0);
+        record.key = key.as_deref();
+        record.payload = value.as_deref();
+        producer
+            .send(record)
+            .map_err(|(error, _)| error)
+            .expect("the producer's queue has room");
+    }
+    producer
+        .flush(Duration::from_secs(60))
+        .expect("the broker takes all records");
+}
+
 /// Records between what `group` has committed in `topic` and the end.
 pub fn lag(servers: &str, topic: &str, group: &str, partitions: i32) -> i64 {
     let consumer: BaseConsumer = ClientConfig::new()

@@ -5,3 +5,4 @@ mod command;
 mod crashes;
 mod references;
 mod ten_thousand;
+mod tombstones;

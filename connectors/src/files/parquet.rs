@@ -143,6 +143,7 @@ impl ParquetFile {
             records: rows.iter().map(|row| records[*row].clone()).collect(),
             rejected: rejected.collect(),
             dropped: 0,
+            tombstones: Vec::new(),
             position,
         })
     }

@@ -240,6 +240,7 @@ impl Reader {
             records,
             rejected,
             dropped: 0,
+            tombstones: Vec::new(),
             position,
         }))
     }

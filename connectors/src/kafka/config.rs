@@ -1,6 +1,7 @@
 //! What a Kafka table's options say.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use arrow::datatypes::{DataType, SchemaRef};
 
@@ -13,6 +14,39 @@ use crate::{ConnectorError, Options, TableDefinition};
 pub(super) enum Start {
     Earliest,
     Latest,
+}
+
+/// The option that says what a record without a value does.
+pub const TOMBSTONES: &str = "source.tombstones";
+
+/// What a record without a value (a tombstone) does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tombstones {
+    /// Nothing: it is counted and passed over.
+    #[default]
+    Ignore,
+    /// It deletes the row that its key names.
+    Delete,
+}
+
+impl Tombstones {
+    /// The name in options and flags.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+impl FromStr for Tombstones {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::Ignore, Self::Delete];
+        let found = all.into_iter().find(|tombstones| tombstones.as_str() == name);
+        found.ok_or_else(|| "write ignore or delete".to_string())
+    }
 }
 
 /// The settings of librdkafka that decide whether a record can be lost or read twice.
@@ -46,6 +80,7 @@ pub(super) struct SourceConfig {
     pub(super) start: Start,
     pub(super) read_committed: bool,
     pub(super) bad_data: BadData,
+    pub(super) tombstones: Tombstones,
     pub(super) decoder: RecordDecoder,
 }
 
@@ -89,6 +124,7 @@ impl SourceConfig {
             (None, None) => default_group,
         };
         let bad_data = BadData::take(&mut options)?;
+        let tombstones = options.parse(TOMBSTONES)?.unwrap_or_default();
         refuse_incremental_rebalance(&connection, &options)?;
         options.finish()?;
         let decoder = RecordDecoder::new(table, json)?;
@@ -99,6 +135,7 @@ impl SourceConfig {
             start,
             read_committed,
             bad_data,
+            tombstones,
             decoder,
         })
     }

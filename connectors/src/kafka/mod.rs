@@ -11,6 +11,7 @@
 //! | `source.group_id_prefix` | source | put before that name: `<prefix>-sightstream-<topic>-<table>` |
 //! | `source.read_mode` | source | `read_uncommitted` (default) or `read_committed` |
 //! | `bad_data` | source | `dead_letter` (default), `drop` (counted and skipped), `fail` (the job stops there) |
+//! | `source.tombstones` | source | what a record without a value does: `ignore` (default), or `delete`: it deletes the row that its key names |
 //! | `sink.key_field` | sink | the column whose value is the record's key |
 //! | `sink.headers_field` | sink | the JSON or TEXT column whose entries are the record's headers, left out of the value |
 //! | `sink.timestamp_field` | sink | the TIMESTAMP column that is the record's time |
@@ -28,6 +29,7 @@ mod writer;
 use std::sync::Arc;
 
 pub use client::Connection;
+pub use config::{TOMBSTONES, Tombstones};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub(crate) use writer::{Outgoing, TopicWriter};
@@ -43,6 +45,19 @@ pub(crate) fn validate_source(table: &TableDefinition) -> Result<(), ConnectorEr
 /// Checks the options of a sink without connecting.
 pub(crate) fn validate_sink(table: &TableDefinition) -> Result<(), ConnectorError> {
     SinkConfig::new(table).map(drop)
+}
+
+/// The column whose value is the key by which rows are deleted.
+///
+/// # Errors
+/// [`ConnectorError::Option`] if the records have no key.
+pub(crate) fn deletion_key(table: &TableDefinition) -> Result<usize, ConnectorError> {
+    SinkConfig::new(table)?.key.ok_or_else(|| {
+        table.options().error(format!(
+            "tombstones are to delete rows, and the records of this topic have no key to delete them by; write \
+             'sink.key_field', or '{TOMBSTONES}' = 'ignore' in the source's table"
+        ))
+    })
 }
 
 /// Opens a topic to read from.

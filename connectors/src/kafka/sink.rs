@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::config::SinkConfig;
 use super::{Outgoing, TopicWriter};
 use crate::format::{Conformed, JsonEncoder, conform};
-use crate::{ConnectorError, Rejection, Sink};
+use crate::{ConnectorError, Deletion, Rejection, Rejections, Sink};
 
 /// Writes each row as one JSON record.
 ///
@@ -129,33 +129,74 @@ fn key_bytes(column: &ArrayRef) -> Result<ArrayRef, arrow::error::ArrowError> {
     }
 }
 
+/// What a record to be written was: its index among the rows, or among the deletions.
+enum Place {
+    Row(usize),
+    Deletion(usize),
+}
+
 #[async_trait]
 impl Sink for KafkaSink {
     async fn write(&self, batch: &RecordBatch) -> Result<Vec<Rejection>, ConnectorError> {
+        self.write_and_delete(batch, &[])
+            .await
+            .map(|rejections| rejections.rows)
+    }
+
+    /// A deletion is written as a record of its key and no value, between the rows.
+    async fn write_and_delete(
+        &self,
+        batch: &RecordBatch,
+        deletions: &[Deletion],
+    ) -> Result<Rejections, ConnectorError> {
         let Conformed {
             batch,
             rows,
-            mut rejections,
+            rejections,
         } = conform(batch, &self.config.schema)?;
-        let (mut records, mut places) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        let mut rejections = Rejections {
+            rows: rejections,
+            deletions: Vec::new(),
+        };
+        let (mut records, mut places) = (Vec::new(), Vec::new());
+        let mut deletions = deletions.iter().enumerate().peekable();
+        let mut delete_before = |row: usize, records: &mut Vec<Outgoing>, places: &mut Vec<Place>| {
+            while let Some((index, deletion)) = deletions.next_if(|(_, deletion)| deletion.before <= row) {
+                if deletion.key.is_none() {
+                    let reason = "the tombstone has no key, so it names no row".to_string();
+                    rejections.deletions.push(Rejection { row: index, reason });
+                    continue;
+                }
+                let key = deletion.key.clone();
+                records.push(Outgoing {
+                    key,
+                    ..Outgoing::default()
+                });
+                places.push(Place::Deletion(index));
+            }
+        };
         for (row, record) in rows.into_iter().zip(self.records(&batch)?) {
+            delete_before(row, &mut records, &mut places);
             match record {
                 Ok(record) => {
                     records.push(record);
-                    places.push(row);
+                    places.push(Place::Row(row));
                 }
-                Err(reason) => rejections.push(Rejection { row, reason }),
+                Err(reason) => rejections.rows.push(Rejection { row, reason }),
             }
         }
+        delete_before(usize::MAX, &mut records, &mut places);
         let refused = self.writer.write(&records).await?;
         let written = records.len() - refused.len();
         metrics::counter!("sightstream_sink_rows_total", "table" => self.config.table.clone())
             .increment(written as u64);
-        rejections.extend(refused.into_iter().map(|(index, reason)| Rejection {
-            row: places[index],
-            reason,
-        }));
-        rejections.sort_by_key(|rejection| rejection.row);
+        for (index, reason) in refused {
+            match places[index] {
+                Place::Row(row) => rejections.rows.push(Rejection { row, reason }),
+                Place::Deletion(row) => rejections.deletions.push(Rejection { row, reason }),
+            }
+        }
+        rejections.rows.sort_by_key(|rejection| rejection.row);
         Ok(rejections)
     }
 

@@ -30,7 +30,10 @@ pub(crate) trait Backend: Send + Sync {
     /// with the reason.
     async fn upsert(&self, collection: &str, points: Vec<Point>) -> Result<Vec<(usize, String)>, ConnectorError>;
 
-    /// Returns when every point upserted so far is durable.
+    /// Removes the points of these ids; ids that are not there are passed over.
+    async fn delete(&self, collection: &str, ids: &[PointId]) -> Result<(), ConnectorError>;
+
+    /// Returns when everything written and removed so far is durable.
     async fn flush(&self) -> Result<(), ConnectorError>;
 
     /// Flushes and finishes what work is left.

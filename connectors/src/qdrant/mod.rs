@@ -50,6 +50,22 @@ pub fn validate(table: &TableDefinition) -> Result<(), ConnectorError> {
     SinkConfig::new(table).map(|_| ())
 }
 
+/// The column of the points' ids, by which tombstones delete.
+///
+/// # Errors
+/// [`ConnectorError::Option`] if the rows name their collections, and a key alone does not say which is meant.
+pub(crate) fn deletion_key(table: &TableDefinition) -> Result<usize, ConnectorError> {
+    let (config, reader) = SinkConfig::new(table)?;
+    if config.collection.is_none() {
+        return Err(table.options().error(format!(
+            "tombstones are to delete points, and a tombstone does not say in which collection; write the option \
+             'collection', or '{}' = 'ignore' in the source's table",
+            crate::kafka::TOMBSTONES
+        )));
+    }
+    Ok(reader.id_column())
+}
+
 /// Opens `table` to write to it. A server that is away is waited for.
 ///
 /// # Errors

@@ -66,8 +66,17 @@ pub(crate) struct RowPoint {
 #[derive(Debug, Clone)]
 pub(crate) struct PointReader {
     id: usize,
+    key: KeyKind,
     vector: usize,
     payload: PayloadSource,
+}
+
+/// What a record's key is read as, where it names a point.
+#[derive(Debug, Clone, Copy)]
+enum KeyKind {
+    Text,
+    Signed,
+    Unsigned,
 }
 
 #[derive(Debug, Clone)]
@@ -89,6 +98,13 @@ impl PointReader {
                 "the column `id` is {id_type}, and a point's id is TEXT or BIGINT"
             ));
         }
+        let key = if is_text(id_type) {
+            KeyKind::Text
+        } else if id_type.is_unsigned_integer() {
+            KeyKind::Unsigned
+        } else {
+            KeyKind::Signed
+        };
         let vector_type = schema.field(vector).data_type();
         if !is_vector(vector_type) {
             return Err(format!(
@@ -98,6 +114,7 @@ impl PointReader {
         if let Some((collection, payload)) = record_columns(schema) {
             return Ok(Self {
                 id,
+                key,
                 vector,
                 payload: PayloadSource::Record { collection, payload },
             });
@@ -119,6 +136,7 @@ impl PointReader {
         let columns = PayloadColumns::new(fields, |field| !matches!(field.name().as_str(), "id" | "vector"));
         Ok(Self {
             id,
+            key,
             vector,
             payload: PayloadSource::Columns(columns),
         })
@@ -127,6 +145,34 @@ impl PointReader {
     /// Whether the rows name their collections.
     pub fn rows_name_collections(&self) -> bool {
         matches!(self.payload, PayloadSource::Record { .. })
+    }
+
+    /// The index of the column of the ids.
+    pub fn id_column(&self) -> usize {
+        self.id
+    }
+
+    /// The id of the point that a tombstone's key names: the UTF-8 text of a text id, the digits of a number. The error is
+    /// the reason why it names none.
+    pub fn id_of_key(&self, key: Option<&[u8]>) -> Result<PointId, String> {
+        let key = key.ok_or("the tombstone has no key, so it names no point")?;
+        let text = std::str::from_utf8(key)
+            .map_err(|_| "the tombstone's key is not UTF-8, so it names no point".to_string())?;
+        let number = |expected| {
+            let shown: String = text.chars().take(40).collect();
+            format!("the tombstone's key '{shown}' is not {expected}, as the ids of the table are")
+        };
+        match self.key {
+            KeyKind::Text => Ok(PointId::from_text(text)),
+            KeyKind::Signed => text
+                .parse()
+                .map(PointId::from_signed)
+                .map_err(|_| number("a whole number of 64 bits")),
+            KeyKind::Unsigned => text
+                .parse()
+                .map(PointId::Number)
+                .map_err(|_| number("a whole number from 0 up")),
+        }
     }
 
     /// The row `row` as a point; the error is the reason why it can be none.

@@ -1,6 +1,6 @@
 //! The sink: record batches in, points out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -10,8 +10,9 @@ use tokio::sync::Mutex;
 use super::backend::Backend;
 use super::collection::{Description, Wanted, name_problem};
 use super::config::SinkConfig;
+use super::ids::PointId;
 use super::points::{Point, PointReader, Vectors};
-use crate::{ConnectorError, Rejection, Sink, VectorSpace};
+use crate::{ConnectorError, Deletion, Rejection, Rejections, Sink, VectorSpace};
 
 /// Writes rows to one Qdrant.
 pub(crate) struct QdrantSink {
@@ -117,12 +118,65 @@ impl QdrantSink {
     }
 }
 
+impl QdrantSink {
+    /// Removes points from the table's collection, if there is one yet.
+    async fn delete(
+        &self,
+        collections: &mut HashMap<String, Description>,
+        ids: Vec<PointId>,
+    ) -> Result<(), ConnectorError> {
+        let Some(alias) = &self.config.collection else {
+            return Err(ConnectorError::Internal(
+                "a deletion from a table without a collection".into(),
+            ));
+        };
+        if !collections.contains_key(alias) {
+            let Some(found) = self.wanted().find(self.backend.as_ref(), alias).await? else {
+                return Ok(());
+            };
+            collections.insert(alias.clone(), found);
+        }
+        if let Some(collection) = collections.get(alias) {
+            self.backend.delete(&collection.name, &ids).await?;
+            metrics::counter!("sightstream_qdrant_points_deleted_total").increment(ids.len() as u64);
+        }
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl Sink for QdrantSink {
     async fn write(&self, batch: &RecordBatch) -> Result<Vec<Rejection>, ConnectorError> {
+        self.write_and_delete(batch, &[])
+            .await
+            .map(|rejections| rejections.rows)
+    }
+
+    /// The points go first, then what comes after a deletion of its id is written: a row that the server refuses does not
+    /// bring back what was there before.
+    async fn write_and_delete(
+        &self,
+        batch: &RecordBatch,
+        deletions: &[Deletion],
+    ) -> Result<Rejections, ConnectorError> {
         let mut collections = self.collections.lock().await;
+        let mut rejected_deletions = Vec::new();
+        let mut deleted = BTreeMap::new();
+        for (index, deletion) in deletions.iter().enumerate() {
+            match self.reader.id_of_key(deletion.key.as_deref()) {
+                Ok(id) => drop(deleted.insert(id, deletion.before)),
+                Err(reason) => rejected_deletions.push(Rejection { row: index, reason }),
+            }
+        }
+        if !deleted.is_empty() {
+            self.delete(&mut collections, deleted.keys().copied().collect()).await?;
+        }
         let mut rejections = Vec::new();
-        for (alias, pending) in self.read(batch, &mut rejections) {
+        for (alias, mut pending) in self.read(batch, &mut rejections) {
+            pending.retain(|pending| {
+                let deletion = deleted.get(&pending.point.id);
+                deletion.is_none_or(|&before| pending.row >= before)
+            });
             let Some(first) = pending.first() else { continue };
             let collection = self.collection(&mut collections, &alias, &first.point.vectors).await?;
             let mut fitting = Vec::with_capacity(pending.len());
@@ -154,7 +208,10 @@ impl Sink for QdrantSink {
             metrics::counter!("sightstream_qdrant_rows_rejected_total").increment(rejections.len() as u64);
             rejections.sort_by_key(|rejection| rejection.row);
         }
-        Ok(rejections)
+        Ok(Rejections {
+            rows: rejections,
+            deletions: rejected_deletions,
+        })
     }
 
     async fn flush(&self) -> Result<(), ConnectorError> {

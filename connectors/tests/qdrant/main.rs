@@ -1,6 +1,7 @@
 //! The Qdrant sink and search, embedded and by gRPC.
 
 mod collections;
+mod deletions;
 mod embedded;
 mod grpc;
 mod rows;

@@ -3,3 +3,4 @@
 mod embed;
 mod engine;
 mod support;
+mod tombstones;

@@ -22,9 +22,11 @@ pub(super) struct Entry {
 pub(super) enum Content {
     Row(Row, SourceRecord),
     Rejected(RejectedRecord),
+    /// A record without a value that deletes.
+    Tombstone(SourceRecord),
     /// A record that could not be decoded, and is not handed over.
     Dropped,
-    /// Nothing to hand over, but the position moves on: a tombstone, the end of a partition.
+    /// Nothing to hand over, but the position moves on: an ignored tombstone, the end of a partition.
     Nothing,
 }
 

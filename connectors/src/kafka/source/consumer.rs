@@ -19,6 +19,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::buffer::{Buffer, Content, Entry};
 use crate::format::{BadData, RecordDecoder};
 use crate::kafka::client::{Connection, Monitor};
+use crate::kafka::config::Tombstones;
 use crate::{Origin, OriginKind, RejectedRecord, SourceRecord};
 
 /// How long a poll waits for a record.
@@ -181,6 +182,7 @@ pub(super) struct Reader {
     pub(super) buffer: Arc<Buffer>,
     pub(super) decoder: RecordDecoder,
     pub(super) bad_data: BadData,
+    pub(super) tombstones: Tombstones,
     pub(super) table: String,
     /// With `until_caught_up`: where each partition ended at the start.
     pub(super) targets: BTreeMap<i32, i64>,
@@ -231,18 +233,19 @@ impl Reader {
 
     fn read(&self, message: &BorrowedMessage<'_>) {
         let record = source_record(message, &self.table);
-        let bytes = record.value.as_ref().map_or(0, Vec::len);
+        let bytes = record.value.as_ref().or(record.key.as_ref()).map_or(0, Vec::len);
         let (partition, next) = (message.partition(), message.offset() + 1);
         metrics::counter!("sightstream_source_records_total", "table" => self.table.clone()).increment(1);
         let content = if record.value.is_none() {
             metrics::counter!("sightstream_source_tombstones_total", "table" => self.table.clone()).increment(1);
-            tracing::debug!(
-                table = self.table,
-                partition,
-                offset = message.offset(),
-                "a tombstone is skipped"
-            );
-            Content::Nothing
+            match self.tombstones {
+                Tombstones::Delete => Content::Tombstone(record),
+                Tombstones::Ignore => {
+                    let offset = message.offset();
+                    tracing::debug!(table = self.table, partition, offset, "a tombstone is passed over");
+                    Content::Nothing
+                }
+            }
         } else {
             match self.decoder.decode(&record) {
                 Ok(row) => Content::Row(row, record),

@@ -18,7 +18,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::client::{Connection, REQUEST_TIMEOUT, RETRY_PAUSE, partitions};
 use super::config::{SourceConfig, Start};
 use crate::format::RecordDecoder;
-use crate::{Admission, ConnectorError, Epoch, Position, Source, SourceContext};
+use crate::{Admission, ConnectorError, Epoch, Position, Source, SourceContext, Tombstone};
 use buffer::{Buffer, Content, Entry, Taken};
 use commit::{Outcome, outcome};
 use consumer::{Reader, SourceConsumer};
@@ -66,6 +66,7 @@ impl KafkaSource {
             start,
             read_committed,
             bad_data,
+            tombstones,
             decoder,
         } = config;
         let buffer = Arc::new(Buffer::new(context.limits));
@@ -109,6 +110,7 @@ impl KafkaSource {
             buffer: Arc::clone(&buffer),
             decoder: decoder.clone(),
             bad_data,
+            tombstones,
             table: table.clone(),
             targets: if context.until_caught_up {
                 targets
@@ -145,6 +147,7 @@ impl KafkaSource {
 
     fn epoch(&self, entries: Vec<Entry>, position: Position) -> Result<Epoch, ConnectorError> {
         let (mut rows, mut records, mut rejected, mut dropped) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut tombstones = Vec::new();
         for entry in entries {
             match entry.content {
                 Content::Row(row, record) => {
@@ -152,6 +155,10 @@ impl KafkaSource {
                     records.push(record);
                 }
                 Content::Rejected(record) => rejected.push(record),
+                Content::Tombstone(record) => tombstones.push(Tombstone {
+                    record,
+                    preceding: rows.len(),
+                }),
                 Content::Dropped => dropped += 1,
                 Content::Nothing => {}
             }
@@ -161,6 +168,7 @@ impl KafkaSource {
             records,
             rejected,
             dropped,
+            tombstones,
             position,
         })
     }

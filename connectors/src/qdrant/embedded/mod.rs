@@ -132,13 +132,6 @@ impl EmbeddedBackend {
     pub fn aliases(&self) -> std::collections::BTreeMap<String, String> {
         self.store.contents.aliases().clone()
     }
-
-    /// Removes points.
-    #[cfg(feature = "testing")]
-    pub async fn delete(&self, collection: &str, ids: &[PointId]) -> Result<(), ConnectorError> {
-        let ids = ids.iter().copied().map(convert::id_to_edge).collect();
-        self.store.writer.delete(collection, ids).await
-    }
 }
 
 fn open_store(path: &Path, create: bool) -> Result<Arc<Store>, ConnectorError> {
@@ -221,6 +214,15 @@ impl Backend for EmbeddedBackend {
             .record(started.elapsed().as_secs_f64());
         // Whatever a shard cannot hold (another dimension, an unknown vector) is found before, by the layout.
         written.map(|()| Vec::new())
+    }
+
+    async fn delete(&self, collection: &str, ids: &[PointId]) -> Result<(), ConnectorError> {
+        let ids = ids.iter().copied().map(convert::id_to_edge).collect();
+        let started = std::time::Instant::now();
+        let deleted = self.store.writer.delete(collection, ids).await;
+        metrics::histogram!("sightstream_qdrant_request_seconds", "operation" => "delete")
+            .record(started.elapsed().as_secs_f64());
+        deleted
     }
 
     async fn flush(&self) -> Result<(), ConnectorError> {

@@ -132,7 +132,6 @@ impl Shard {
     }
 
     /// Removes points. Writer thread only.
-    #[cfg(feature = "testing")]
     pub fn delete(&self, ids: Vec<qdrant_edge::PointId>) -> Result<(), ConnectorError> {
         self.dirty.store(true, Ordering::Relaxed);
         let operation = PointOperations::DeletePoints { ids };

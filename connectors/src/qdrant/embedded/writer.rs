@@ -33,7 +33,6 @@ enum Command {
         points: Vec<PointStructPersisted>,
         reply: Reply<()>,
     },
-    #[cfg(feature = "testing")]
     Delete {
         collection: String,
         ids: Vec<qdrant_edge::PointId>,
@@ -205,7 +204,6 @@ impl Writer {
     }
 
     /// Removes points.
-    #[cfg(feature = "testing")]
     pub async fn delete(&self, collection: &str, ids: Vec<qdrant_edge::PointId>) -> Result<(), ConnectorError> {
         self.ask(|reply| Command::Delete {
             collection: collection.to_string(),
@@ -270,7 +268,6 @@ fn run(contents: &Contents, inbox: &Receiver<Command>) {
                     contents.existing(&collection).and_then(|shard| shard.upsert(points)),
                 );
             }
-            #[cfg(feature = "testing")]
             Command::Delete { collection, ids, reply } => {
                 answer(
                     reply,

@@ -6,8 +6,8 @@ mod retry;
 use async_trait::async_trait;
 use qdrant_client::Qdrant;
 use qdrant_client::qdrant::{
-    CountPointsBuilder, CreateAliasBuilder, CreateCollection, GetPointsBuilder, PointStruct, Query, QueryPointsBuilder,
-    ScrollPointsBuilder, UpsertPointsBuilder,
+    CountPointsBuilder, CreateAliasBuilder, CreateCollection, DeletePointsBuilder, GetPointsBuilder, PointStruct,
+    PointsIdsList, Query, QueryPointsBuilder, ScrollPointsBuilder, UpsertPointsBuilder,
 };
 
 use self::retry::{Failure, Retry};
@@ -157,8 +157,22 @@ impl Backend for GrpcBackend {
         Ok(refused)
     }
 
+    async fn delete(&self, collection: &str, ids: &[PointId]) -> Result<(), ConnectorError> {
+        for ids in ids.chunks(self.batch_points) {
+            let ids: Vec<_> = ids.iter().copied().map(messages::id_to_api).collect();
+            let request = || {
+                let points = PointsIdsList { ids: ids.clone() };
+                self.client
+                    .delete_points(DeletePointsBuilder::new(collection).points(points).wait(true))
+            };
+            let deleted = self.retry.run("delete", request).await;
+            deleted.map_err(|failure| self.error(failure))?;
+        }
+        Ok(())
+    }
+
     async fn flush(&self) -> Result<(), ConnectorError> {
-        // Every upsert waits until the server has applied it, and the server's own log keeps it from then on.
+        // Every write waits until the server has applied it, and the server's own log keeps it from then on.
         Ok(())
     }
 
