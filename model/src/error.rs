@@ -3,6 +3,7 @@
 //! Two kinds, because they end differently: a [`MediaError`] concerns one medium (its row fails, the stream goes on), a
 //! [`ModelError`] concerns the checkpoint or the device (nothing can be encoded at all).
 
+use std::any::Any;
 use std::path::PathBuf;
 
 /// Why one medium has no vector.
@@ -100,6 +101,30 @@ pub enum MediaError {
         /// The panic's message.
         message: String,
     },
+    /// A decoder's process crashed on this medium, twice: a bug of the decoder, contained.
+    #[error("{name}: the decoder crashed: {message}")]
+    Crashed {
+        /// The redacted reference.
+        name: String,
+        /// How the process ended.
+        message: String,
+    },
+    /// Decoding did not end in time.
+    #[error("{name}: decoding took too long: {message}")]
+    DecodeTimeout {
+        /// The redacted reference.
+        name: String,
+        /// The limit.
+        message: String,
+    },
+    /// Decoding took more memory than it may.
+    #[error("{name}: decoding takes too much memory: {message}")]
+    DecodeMemory {
+        /// The redacted reference.
+        name: String,
+        /// The limit.
+        message: String,
+    },
 }
 
 impl MediaError {
@@ -117,6 +142,9 @@ impl MediaError {
             Self::Corrupt { .. } => "corrupt",
             Self::Text { .. } => "text",
             Self::Panicked { .. } => "panicked",
+            Self::Crashed { .. } => "crashed",
+            Self::DecodeTimeout { .. } => "decode_timeout",
+            Self::DecodeMemory { .. } => "decode_memory",
         }
     }
 
@@ -189,6 +217,9 @@ pub enum ModelError {
     /// The device does not exist, or refused.
     #[error("device: {0}")]
     Device(String),
+    /// The processes that decode cannot be started.
+    #[error("decoding: {0}")]
+    Decoder(String),
     /// An option of this crate has a value that cannot be used.
     #[error("{option}: {message}")]
     Option {
@@ -208,6 +239,13 @@ pub enum ModelError {
     /// The tensor library failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// What a caught panic said.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The encoder's options: one group, shared by every command that encodes.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -7,9 +8,10 @@ use clap::Args;
 use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice, Encoder, EncoderOptions};
 use sightstream_model::fetch::{FetchOptions, Fetcher};
+use sightstream_model::isolation::{DecoderIsolation, WorkerOptions};
 use sightstream_model::service::{EmbeddingService, ServiceOptions};
 
-use super::{Settings, values};
+use super::{DECODE_WORKER, Settings, values};
 use crate::error::UsageError;
 use crate::progress;
 
@@ -65,7 +67,37 @@ pub struct EncoderArgs {
     /// Threads that decode and preprocess [default: one for each core]
     #[arg(long, env = "SIGHTSTREAM_PREPROCESS_THREADS", value_name = "COUNT", value_parser = values::count)]
     pub preprocess_threads: Option<usize>,
+
+    /// Where media are decoded. isolated: in processes of their own, so that a crash, a hang or runaway memory costs one
+    /// medium. in-process: a little faster, and without that [default: isolated]
+    #[arg(long, env = "SIGHTSTREAM_DECODER", value_name = "WHERE", value_parser = values::decoder)]
+    pub decoder: Option<DecoderChoice>,
+
+    /// The memory that decoding one medium may take, in a process of its own [default: 1536MiB]
+    #[arg(long, env = "SIGHTSTREAM_DECODE_MEMORY", value_name = "BYTES", value_parser = values::bytes)]
+    pub decode_memory: Option<usize>,
+
+    /// How long decoding one medium may take, in a process of its own [default: 30s]
+    #[arg(long, env = "SIGHTSTREAM_DECODE_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
+    pub decode_timeout: Option<Duration>,
+
+    /// The sightstream executable to decode with [default: the running one]
+    #[arg(long, env = "SIGHTSTREAM_DECODE_WORKER", value_name = "FILE")]
+    pub decode_worker: Option<PathBuf>,
 }
+
+/// Where media are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DecoderChoice {
+    /// In processes of their own.
+    #[default]
+    Isolated,
+    /// In this process.
+    InProcess,
+}
+
+/// The running executable, even if its file was replaced meanwhile.
+const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 impl EncoderArgs {
     /// Fills what neither a flag nor an environment variable says from the settings of a SQL file.
@@ -81,7 +113,11 @@ impl EncoderArgs {
         settings.fill("fetch_concurrency", &mut self.fetch_concurrency, values::count)?;
         settings.fill("fetch_timeout", &mut self.fetch_timeout, values::duration)?;
         settings.fill("max_media_bytes", &mut self.max_media_bytes, values::bytes)?;
-        settings.fill("preprocess_threads", &mut self.preprocess_threads, values::count)
+        settings.fill("preprocess_threads", &mut self.preprocess_threads, values::count)?;
+        settings.fill("decoder", &mut self.decoder, values::decoder)?;
+        settings.fill("decode_memory", &mut self.decode_memory, values::bytes)?;
+        settings.fill("decode_timeout", &mut self.decode_timeout, values::duration)?;
+        settings.fill("decode_worker", &mut self.decode_worker, |text| Ok(PathBuf::from(text)))
     }
 
     /// Loads the model and starts the embedding service around it.
@@ -97,7 +133,7 @@ impl EncoderArgs {
             let fetcher = Fetcher::new(args.fetch_options())?;
             let files = CheckpointFiles::locate_with_progress(args.model.as_deref(), progress::download())?;
             let encoder = Encoder::load_files(&files, &args.encoder_options())?;
-            Ok(EmbeddingService::start(encoder, fetcher, args.service_options())?)
+            Ok(EmbeddingService::start(encoder, fetcher, args.service_options()?)?)
         })
         .await
         .context("loading the model ended early")?;
@@ -125,15 +161,32 @@ impl EncoderArgs {
         }
     }
 
-    fn service_options(&self) -> ServiceOptions {
+    fn service_options(&self) -> anyhow::Result<ServiceOptions> {
         let defaults = ServiceOptions::default();
-        ServiceOptions {
+        Ok(ServiceOptions {
             max_batch_tokens: self.max_batch_tokens.unwrap_or(defaults.max_batch_tokens),
             max_batch_inputs: self.max_batch_inputs.unwrap_or(defaults.max_batch_inputs),
             max_wait: self.max_batch_wait.unwrap_or(defaults.max_wait),
             fetch_concurrency: self.fetch_concurrency.unwrap_or(defaults.fetch_concurrency),
             preprocess_threads: self.preprocess_threads.unwrap_or(defaults.preprocess_threads),
+            decoder: self.isolation()?,
             ..defaults
+        })
+    }
+
+    fn isolation(&self) -> anyhow::Result<DecoderIsolation> {
+        if self.decoder.unwrap_or_default() == DecoderChoice::InProcess {
+            return Ok(DecoderIsolation::InProcess);
         }
+        let executable = self.decode_worker.as_deref().unwrap_or(Path::new(THIS_EXECUTABLE));
+        // Relative to this folder, in which a worker does not run.
+        let executable = std::path::absolute(executable)
+            .with_context(|| format!("the decode worker {} has no path", executable.display()))?;
+        let defaults = WorkerOptions::new(vec![executable.into(), DECODE_WORKER.into()]);
+        Ok(DecoderIsolation::Workers(WorkerOptions {
+            memory: self.decode_memory.unwrap_or(defaults.memory),
+            timeout: self.decode_timeout.unwrap_or(defaults.timeout),
+            ..defaults
+        }))
     }
 }

@@ -47,14 +47,20 @@ pub enum Command {
     /// See it work: a broker in this process, media into Qdrant, three searches
     #[command(after_long_help = quickstart::EXAMPLES)]
     Quickstart(QuickstartArgs),
+    /// Decode what the process that started this one sends
+    #[command(name = DECODE_WORKER, hide = true)]
+    DecodeWorker,
 }
+
+/// The command that a process for decoding is started with.
+const DECODE_WORKER: &str = "decode-worker";
 
 impl Command {
     /// The log level where the user asks for none: a long job says what it does, the others only what is wrong.
     pub fn default_log_level(&self) -> &'static str {
         match self {
             Self::Run(_) => "info",
-            Self::Embed(_) | Self::Search(_) | Self::Quickstart(_) => "warn",
+            Self::Embed(_) | Self::Search(_) | Self::Quickstart(_) | Self::DecodeWorker => "warn",
         }
     }
 }

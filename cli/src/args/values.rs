@@ -10,6 +10,8 @@ use sightstream_connectors::dead_letter::DeadLetterTarget;
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice};
 use sightstream_model::error::ModelError;
 
+use super::encoder::DecoderChoice;
+
 /// `250ms`, `30s`, `2m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let number_end = text
@@ -69,6 +71,15 @@ pub fn device(text: &str) -> Result<DeviceChoice, String> {
 /// `f32`, `f16`, `bf16`.
 pub fn dtype(text: &str) -> Result<DtypeChoice, String> {
     text.parse().map_err(message)
+}
+
+/// `isolated`, `in-process`.
+pub fn decoder(text: &str) -> Result<DecoderChoice, String> {
+    match text {
+        "isolated" => Ok(DecoderChoice::Isolated),
+        "in-process" => Ok(DecoderChoice::InProcess),
+        _ => Err("write isolated or in-process".to_string()),
+    }
 }
 
 /// Where dead letters go. The text may hold passwords, and clap's own error for a value that cannot be used tells all

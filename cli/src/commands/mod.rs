@@ -7,15 +7,31 @@ mod run;
 mod search;
 mod signals;
 
+use std::time::Duration;
+
+use sightstream_model::isolation;
+
 use crate::args::Command;
 use crate::error::Outcome;
 
+/// How long threads that are still busy (a model being read, a download) may hold up the end of the process.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
+
 /// Runs `command` to its end.
-pub async fn execute(command: Command) -> anyhow::Result<Outcome> {
+pub fn execute(command: Command) -> anyhow::Result<Outcome> {
     match command {
-        Command::Embed(args) => embed::execute(args).await,
-        Command::Search(args) => search::execute(args).await,
-        Command::Run(args) => run::execute(args).await,
-        Command::Quickstart(args) => quickstart::execute(args).await,
+        Command::Embed(args) => on_runtime(embed::execute(args)),
+        Command::Search(args) => on_runtime(search::execute(args)),
+        Command::Run(args) => on_runtime(run::execute(args)),
+        Command::Quickstart(args) => on_runtime(quickstart::execute(args)),
+        // One thread, which confines itself before it decodes.
+        Command::DecodeWorker => Ok(isolation::run_worker().map(|()| Outcome::Done)?),
     }
+}
+
+fn on_runtime(command: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_timeout(SHUTDOWN_LIMIT);
+    outcome
 }

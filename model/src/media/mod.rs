@@ -4,7 +4,8 @@ pub mod image;
 
 use std::borrow::Cow;
 
-use ::image::RgbImage;
+use ::image::{ImageFormat, RgbImage};
+use serde::{Deserialize, Serialize};
 
 use crate::error::MediaError;
 use crate::reference::Fragment;
@@ -44,7 +45,7 @@ impl Media {
 }
 
 /// What a medium may hold once decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecodeLimits {
     /// The most pixels, width times height. It is checked before they are allocated, so a small file that claims to be a
     /// huge image costs nothing. Decoding holds up to 12 bytes a pixel at its peak: what the decoder keeps (8 bytes for
@@ -71,10 +72,7 @@ impl Default for DecodeLimits {
 pub fn decode(bytes: &[u8], media_type: Option<&str>, limits: &DecodeLimits, name: &str) -> Result<Media, MediaError> {
     let media_type = media_type.map(MediaType::parse);
     let declared_text = media_type.as_ref().is_some_and(MediaType::is_text);
-    // "BMW", "P1 incident", "GIF89a": a sentence may begin as an image does. But no image that is read here goes without
-    // control characters.
-    let format = ::image::guess_format(bytes).ok().filter(|_| !reads_as_text(bytes));
-    if let Some(format) = format {
+    if let Some(format) = image_format(bytes) {
         return image::decode(bytes, format, limits)
             .map(Media::Image)
             .map_err(|failure| failure.into_media_error(name.to_owned()));
@@ -106,6 +104,19 @@ pub fn decode(bytes: &[u8], media_type: Option<&str>, limits: &DecodeLimits, nam
         None if reads_as_text(bytes) && !is_markup(bytes) => text(bytes, None, name).map(Media::Text),
         None => unsupported(format!("it is {}; {READABLE}", described(bytes))),
     }
+}
+
+/// Whether [`decode`] gives these bytes to the decoder of a format. What else there is it only looks at: text, and what
+/// cannot be read.
+pub fn needs_decoder(bytes: &[u8]) -> bool {
+    image_format(bytes).is_some()
+}
+
+/// The format of an image, readable or not.
+fn image_format(bytes: &[u8]) -> Option<ImageFormat> {
+    // "BMW", "P1 incident", "GIF89a": a sentence may begin as an image does. But no image that is read here goes without
+    // control characters.
+    ::image::guess_format(bytes).ok().filter(|_| !reads_as_text(bytes))
 }
 
 /// `text/plain; charset=utf-8`, taken apart.

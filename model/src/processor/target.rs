@@ -37,15 +37,24 @@ impl FittedMedia<'_> {
 impl PixelTarget {
     /// Resizes an image, unless it has its size already.
     pub fn fit<'a>(&self, media: &'a Media) -> FittedMedia<'a> {
-        FittedMedia(match media {
-            Media::Text(_) => Cow::Borrowed(media),
+        FittedMedia(self.resized(media).map_or(Cow::Borrowed(media), Cow::Owned))
+    }
+
+    /// [`PixelTarget::fit`] for a medium that is not needed any more.
+    pub fn fit_owned(&self, media: Media) -> FittedMedia<'static> {
+        FittedMedia(Cow::Owned(self.resized(&media).unwrap_or(media)))
+    }
+
+    fn resized(&self, media: &Media) -> Option<Media> {
+        match media {
+            Media::Text(_) => None,
             Media::Image(image) => {
                 match resize::resize_for_model(image, self.factor, self.min_pixels, self.max_pixels) {
-                    Cow::Borrowed(_) => Cow::Borrowed(media),
-                    Cow::Owned(resized) => Cow::Owned(Media::Image(resized)),
+                    Cow::Borrowed(_) => None,
+                    Cow::Owned(resized) => Some(Media::Image(resized)),
                 }
             }
-        })
+        }
     }
 
     /// Takes a medium that somebody else has fitted, if it can be what [`PixelTarget::fit`] gives.

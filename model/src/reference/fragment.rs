@@ -1,7 +1,10 @@
 //! Fragments: `#t=30,60` and `#page=3`.
 
+use serde::{Deserialize, Serialize};
+
 /// Which part of a medium is meant.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fragment {
     /// A span of time, in seconds from the start.
     Time {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use super::EmbedError;
 use super::flight::{Flights, Outcome};
 use super::metrics::{self, BusyClock, Stage};
 use super::queue::{Batch, Next, Queue};
-use super::{EmbedError, panic_message};
 use crate::encoder::Encoder;
-use crate::error::ModelError;
+use crate::error::{ModelError, panic_message};
 use crate::processor::ModelInput;
 
 /// What turns prepared inputs into vectors. It lives on the device thread, and is dropped there.

@@ -16,6 +16,7 @@ const COALESCED: &str = "sightstream_coalesced_total";
 
 /// Tells the recorder what each metric is. Recorders that are installed later miss the descriptions, not the numbers.
 pub(super) fn describe() {
+    crate::isolation::describe_metrics();
     describe_gauge!(QUEUE_INPUTS, Unit::Count, "Prepared inputs that wait for the device.");
     describe_gauge!(
         QUEUE_TOKENS,

@@ -38,7 +38,6 @@ mod pipeline;
 mod prepare;
 mod queue;
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -51,6 +50,7 @@ pub use prepare::{Prepare, input_cost};
 use crate::encoder::Encoder;
 use crate::error::{MediaError, ModelError};
 use crate::fetch::Fetcher;
+use crate::isolation::Decoder;
 use pipeline::Pipeline;
 use prepare::MediaPrepare;
 
@@ -63,8 +63,8 @@ pub enum EmbedError {
     /// The encoder failed on this input, tried alone.
     #[error("the encoder failed: {0}")]
     Device(String),
-    /// The service ended before the request did, because it was told to or because its device is lost. It says nothing
-    /// about the input, and every later request ends the same way.
+    /// The service ended before the request did, because it was told to, or because its device or its decoders are lost.
+    /// It says nothing about the input, and every later request ends the same way.
     #[error("the embedding service has stopped: {0}")]
     Stopped(String),
 }
@@ -105,13 +105,15 @@ impl EmbeddingService {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Option`] for an option out of range, [`ModelError::Device`] if the system gives no threads.
+    /// [`ModelError::Option`] for an option out of range, [`ModelError::Device`] if the system gives no threads,
+    /// [`ModelError::Decoder`] if no decode worker can be started.
     pub fn start(encoder: Encoder, fetcher: Fetcher, options: ServiceOptions) -> Result<Self, ModelError> {
-        let limits = options.decode_limits;
+        let processor = encoder.processor();
+        let decoder = Decoder::new(options.decoder.clone(), options.decode_limits, processor.target())?;
         let prepare = MediaPrepare {
             fetcher,
-            processor: encoder.processor(),
-            limits,
+            decoder,
+            processor,
         };
         Self::from_parts(encoder, prepare, options)
     }
@@ -209,8 +211,7 @@ impl fmt::Debug for EmbeddingService {
 
 impl Inner {
     fn stop(&self) {
-        self.pipeline.flights.stop(&EmbedError::shut_down());
-        self.pipeline.queue.close();
+        self.pipeline.stop(&EmbedError::shut_down());
     }
 }
 
@@ -222,11 +223,4 @@ impl Drop for Inner {
             runtime.shutdown_background();
         }
     }
-}
-
-/// What a caught panic said.
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
 }

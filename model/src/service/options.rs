@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::error::ModelError;
+use crate::isolation::DecoderIsolation;
 use crate::media::DecodeLimits;
 
 /// How much the service does at once, and so how much memory it may hold.
@@ -46,6 +47,8 @@ pub struct ServiceOptions {
     pub max_in_flight: usize,
     /// What a decoder may allocate for one medium.
     pub decode_limits: DecodeLimits,
+    /// Where media are decoded. Default: in this process.
+    pub decoder: DecoderIsolation,
 }
 
 impl Default for ServiceOptions {
@@ -59,6 +62,7 @@ impl Default for ServiceOptions {
             preprocess_threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             max_in_flight: 1024,
             decode_limits: DecodeLimits::default(),
+            decoder: DecoderIsolation::default(),
         }
     }
 }

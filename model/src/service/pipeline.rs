@@ -15,8 +15,8 @@ use super::flight::{Flight, Flights, Outcome};
 use super::metrics::{self, Stage};
 use super::prepare::{Prepare, input_cost};
 use super::queue::Queue;
-use super::{EmbedError, ServiceOptions, panic_message};
-use crate::error::{MediaError, ModelError};
+use super::{EmbedError, ServiceOptions};
+use crate::error::{MediaError, ModelError, panic_message};
 use crate::fetch::Fetched;
 use crate::processor::ModelInput;
 use crate::reference::MediaReference;
@@ -52,6 +52,7 @@ impl Pipeline {
             .thread_name(|index| format!("sightstream-cpu-{index}"))
             .build()
             .map_err(|error| ModelError::Device(format!("the preprocessing threads do not start: {error}")))?;
+        cpu_pool.install(|| prepare.warm_up())?;
         Ok(Self {
             queue: Arc::new(Queue::new(options, Arc::clone(&flights))),
             flights,
@@ -135,15 +136,23 @@ impl Pipeline {
             }
             let started = Instant::now();
             let work = AssertUnwindSafe(|| prepare.prepare(&reference, fetched, flight.instruction()));
-            let input = catch_unwind(work).unwrap_or_else(|panic| Err(panicked(&reference, &*panic)));
+            let input = catch_unwind(work).unwrap_or_else(|panic| Err(panicked(&reference, &*panic).into()));
             metrics::stage(Stage::Preprocess, started.elapsed());
             // A closed channel is a caller that went away: nobody is left to tell.
             let _ = reply.send(input.map(|input| (input, permit)));
         });
+        let prepared = prepared.await.map_err(|_| EmbedError::shut_down())?;
+        if let Err(stopped @ EmbedError::Stopped(_)) = &prepared {
+            tracing::error!(%stopped, "the embedding service stops");
+            self.stop(stopped);
+        }
         prepared
-            .await
-            .map_err(|_| EmbedError::shut_down())?
-            .map_err(EmbedError::Media)
+    }
+
+    /// Ends all requests, and lets none start. The device thread ends after the batch it is at.
+    pub(super) fn stop(&self, error: &EmbedError) {
+        self.flights.stop(error);
+        self.queue.close();
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::error::MediaError;
+use super::EmbedError;
+use crate::error::{MediaError, ModelError};
 use crate::fetch::{Fetched, Fetcher};
-use crate::media::{self, DecodeLimits};
+use crate::isolation::{DecodeError, Decoder};
 use crate::processor::{ModelInput, Processor};
 use crate::reference::MediaReference;
 
@@ -24,20 +25,31 @@ pub trait Prepare: Send + Sync + 'static {
     /// Fetches the bytes. May be dropped at any await point, when all callers went away.
     async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError>;
 
+    /// Gets ready for the first medium, on a thread of the CPU pool.
+    ///
+    /// # Errors
+    /// What keeps every medium from being prepared.
+    fn warm_up(&self) -> Result<(), ModelError> {
+        Ok(())
+    }
+
     /// Decodes and preprocesses, on a thread of the CPU pool. `instruction`: `None` means the modality's default.
+    ///
+    /// # Errors
+    /// [`EmbedError::Media`] for this medium alone; [`EmbedError::Stopped`] ends the service.
     fn prepare(
         &self,
         reference: &MediaReference,
         fetched: Fetched,
         instruction: Option<&str>,
-    ) -> Result<ModelInput, MediaError>;
+    ) -> Result<ModelInput, EmbedError>;
 }
 
-/// The real [`Prepare`]: a [`Fetcher`], the decoders and a checkpoint's [`Processor`].
+/// The real [`Prepare`]: a [`Fetcher`], a [`Decoder`] and a checkpoint's [`Processor`].
 pub(super) struct MediaPrepare {
     pub(super) fetcher: Fetcher,
+    pub(super) decoder: Decoder,
     pub(super) processor: Arc<Processor>,
-    pub(super) limits: DecodeLimits,
 }
 
 /// What an input costs of the token budgets: its language tokens (those that stand for pixels included), and one for each
@@ -63,17 +75,26 @@ impl Prepare for MediaPrepare {
         self.fetcher.fetch(reference).await
     }
 
+    fn warm_up(&self) -> Result<(), ModelError> {
+        self.decoder
+            .warm_up()
+            .map_err(|unavailable| ModelError::Decoder(unavailable.to_string()))
+    }
+
     fn prepare(
         &self,
         reference: &MediaReference,
         fetched: Fetched,
         instruction: Option<&str>,
-    ) -> Result<ModelInput, MediaError> {
+    ) -> Result<ModelInput, EmbedError> {
         let name = reference.to_string();
-        let media = media::decode(&fetched.bytes, fetched.media_type.as_deref(), &self.limits, &name)?;
-        let media = media.whole(reference.fragment(), &name)?;
+        let decoded = self.decoder.decode(&fetched, reference.fragment(), &name);
+        let media = decoded.map_err(|error| match error {
+            DecodeError::Media(error) => EmbedError::Media(error),
+            DecodeError::Unavailable(error) => EmbedError::Stopped(format!("nothing can be decoded: {error}")),
+        })?;
         // The encoded bytes are not needed beside the pixels. Those of a `data:` URL stay: its reference shares them.
         drop(fetched);
-        self.processor.process(&media, instruction, &name)
+        Ok(self.processor.pack(&media, instruction, &name)?)
     }
 }

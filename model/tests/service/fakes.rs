@@ -14,7 +14,7 @@ use sightstream_model::error::{MediaError, ModelError};
 use sightstream_model::fetch::Fetched;
 use sightstream_model::processor::ModelInput;
 use sightstream_model::reference::MediaReference;
-use sightstream_model::service::{Backend, EmbeddingService, Prepare, ServiceOptions};
+use sightstream_model::service::{Backend, EmbedError, EmbeddingService, Prepare, ServiceOptions};
 use tokio::sync::{Semaphore, watch};
 
 /// Longer than any test takes: what waits for this waits for something else to happen first.
@@ -183,7 +183,7 @@ impl Prepare for FakePrepare {
         reference: &MediaReference,
         _fetched: Fetched,
         instruction: Option<&str>,
-    ) -> Result<ModelInput, MediaError> {
+    ) -> Result<ModelInput, EmbedError> {
         self.prepares.fetch_add(1, Ordering::SeqCst);
         self.progress.send_modify(|progress| {
             progress.preparing += 1;

@@ -1,0 +1,101 @@
+//! The worker's side: what an executable runs when it is started to decode.
+
+use std::any::Any;
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::confine::{close_inherited_files, confine};
+use super::protocol::{DecodeJob, PROTOCOL, Ready, Reply, ReplyError, Setup, read_header, read_payload, write_frame};
+use crate::error::MediaError;
+use crate::media::Media;
+use crate::processor::FittedMedia;
+
+/// Why a worker ended other than by the service hanging up.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Standard input is not the service's socket.
+    #[error("a decode worker is started by sightstream itself, which talks to it through its standard input ({0})")]
+    NoService(io::Error),
+    /// The service is of another version.
+    #[error("the service speaks protocol {service}, this worker {PROTOCOL}: they are of different versions")]
+    Version {
+        /// What the service speaks.
+        service: u32,
+    },
+    /// A limit could not be set.
+    #[error("the worker cannot be confined: {0}")]
+    Confine(io::Error),
+    /// The service sent something else than a job, or its socket failed.
+    #[error("the service cannot be understood: {0}")]
+    Protocol(String),
+}
+
+/// Decodes what the service sends through standard input, until it hangs up. Confines the process first: nothing else is
+/// to be done in it.
+///
+/// # Errors
+/// [`WorkerError`].
+pub fn run_worker() -> Result<(), WorkerError> {
+    serve(|job, bytes| job.decode(bytes, "").map(FittedMedia::into_media))
+}
+
+/// [`run_worker`] with another way to do a job. The name in an error does not matter: the service puts in its own.
+///
+/// # Errors
+/// [`WorkerError`].
+pub fn serve(mut decode: impl FnMut(&DecodeJob, &[u8]) -> Result<Media, MediaError>) -> Result<(), WorkerError> {
+    close_inherited_files();
+    let mut service = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map(UnixStream::from)
+        .map_err(WorkerError::NoService)?;
+    let Some((setup, _)) = next::<Setup>(&mut service)? else {
+        return Ok(());
+    };
+    if setup.protocol != PROTOCOL {
+        return Err(WorkerError::Version {
+            service: setup.protocol,
+        });
+    }
+    confine(setup.memory).map_err(WorkerError::Confine)?;
+    answer(&mut service, &Ready { protocol: PROTOCOL }, &[])?;
+    while let Some((job, length)) = next::<DecodeJob>(&mut service)? {
+        let bytes = read_payload(&mut service, length).map_err(protocol)?;
+        let work = AssertUnwindSafe(|| decode(&job, &bytes));
+        let outcome = catch_unwind(work).unwrap_or_else(|panic| Err(panicked(&*panic)));
+        drop(bytes);
+        let (reply, payload) = Reply::of(outcome);
+        answer(&mut service, &reply, &payload)?;
+    }
+    Ok(())
+}
+
+/// The next frame's header and the length of its payload, or `None` if the service has hung up.
+fn next<H: serde::de::DeserializeOwned>(service: &mut UnixStream) -> Result<Option<(H, u64)>, WorkerError> {
+    match read_header(service, u32::MAX) {
+        Ok(frame) => Ok(Some(frame)),
+        Err(ReplyError::Io(error)) => match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => Ok(None),
+            _ => Err(WorkerError::NoService(error)),
+        },
+        Err(violation) => Err(protocol(violation)),
+    }
+}
+
+fn answer(service: &mut UnixStream, header: &impl serde::Serialize, payload: &[u8]) -> Result<(), WorkerError> {
+    write_frame(service, header, payload).map_err(protocol)
+}
+
+fn protocol(error: impl ToString) -> WorkerError {
+    WorkerError::Protocol(error.to_string())
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> MediaError {
+    MediaError::Panicked {
+        name: String::new(),
+        message: crate::error::panic_message(panic),
+    }
+}
