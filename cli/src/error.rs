@@ -3,13 +3,13 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use sightstream_sql::SqlError;
+use sightstream_sql::{SqlError, SqlErrors};
 
 /// What `--help` says about exit codes.
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    done, also after SIGTERM or SIGINT let `run` finish what was in flight
-  1    it failed, or (embed) at least one input gave an error
+  1    it failed, or (embed) at least one input gave an error, or (check) something keeps the file from running
   2    the command line or the SQL file cannot be used; nothing was started
   130  a second SIGTERM or SIGINT ended `run` at once";
 
@@ -34,10 +34,18 @@ pub fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
         // The reader of our output went away (`sightstream embed … | head`): there is nobody to tell.
         Err(error) if is_broken_pipe(&error) => ExitCode::from(1),
-        Err(error) => {
-            crate::logging::print_error(&format!("{error:#}"));
-            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
-        }
+        Err(error) => match error.downcast::<SqlErrors>() {
+            Ok(errors) => {
+                for error in errors {
+                    crate::logging::print_error(&error.to_string());
+                }
+                ExitCode::from(2)
+            }
+            Err(error) => {
+                crate::logging::print_error(&format!("{error:#}"));
+                ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+            }
+        },
     }
 }
 

@@ -15,7 +15,7 @@ fn help(arguments: &[&str]) -> String {
 
 #[test]
 fn every_command_has_examples_and_names_its_environment_variables() {
-    for command in ["embed", "search", "run", "quickstart"] {
+    for command in ["embed", "search", "run", "check", "quickstart"] {
         let text = help(&[command, "--help"]);
         assert!(
             text.contains("Examples:") && text.contains(&format!("sightstream {command}")),
@@ -31,7 +31,7 @@ fn every_command_has_examples_and_names_its_environment_variables() {
 #[test]
 fn the_short_help_names_the_commands_and_the_exit_codes() {
     let text = help(&["-h"]);
-    for part in ["embed", "search", "run", "quickstart", "Exit codes"] {
+    for part in ["embed", "search", "run", "check", "quickstart", "Exit codes"] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }

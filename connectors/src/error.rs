@@ -1,16 +1,18 @@
 //! What can go wrong between the engine and another system.
 
+use crate::OptionProblem;
+
 /// An error of a source or a sink. It concerns the whole table, not a single row: single rows are handed back as
 /// [`crate::RejectedRecord`] by sources and as [`crate::Rejection`] by sinks.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectorError {
     /// An option in `WITH (…)` is missing, unknown or has a value that cannot be used.
-    #[error("table `{table}`: {message}")]
+    #[error("table `{table}`: {}", joined(problems))]
     Option {
         /// The table whose definition is at fault.
         table: String,
-        /// What is wrong, and what to write instead.
-        message: String,
+        /// All that is wrong with it; at least one problem.
+        problems: Vec<OptionProblem>,
     },
     /// The other system cannot be used as asked, and waiting will not help (another dimension, no such topic, access
     /// denied).
@@ -43,6 +45,11 @@ pub enum ConnectorError {
     /// A bug in this crate: an invariant did not hold.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+fn joined(problems: &[OptionProblem]) -> String {
+    let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    messages.join("; ")
 }
 
 impl ConnectorError {

@@ -11,6 +11,7 @@ pub mod files;
 pub mod format;
 pub mod kafka;
 pub mod options;
+pub mod probe;
 pub mod qdrant;
 pub mod registry;
 pub mod sink;
@@ -19,7 +20,7 @@ pub mod stdout;
 pub mod table;
 
 pub use error::ConnectorError;
-pub use options::Options;
+pub use options::{OptionProblem, Options, ProblemKind};
 pub use registry::{Deleting, Role, SinkContext, SourceContext, deletes, deleting, open_sink, open_source, validate};
 pub use sink::{Deletion, Rejection, Rejections, Sink, VectorSpace};
 pub use source::{

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::options::nearest;
 use crate::{ConnectorError, EpochLimits, Sink, Source, TableDefinition, VectorSpace};
 use crate::{files, kafka, qdrant, stdout};
 
 /// The connectors, as written in the option `connector`.
 pub const CONNECTORS: [&str; 5] = ["kafka", "qdrant", "single_file", "filesystem", "stdout"];
+
+/// The option that names the connector.
+const CONNECTOR: &str = "connector";
 
 /// What a statement does with a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,17 @@ pub struct SourceContext {
     pub until_caught_up: bool,
     /// A name for this process, shown by the broker among the members of a consumer group.
     pub member: String,
+}
+
+impl SourceContext {
+    /// What decides nothing about whether a table's options are right.
+    pub(crate) fn for_validation() -> Self {
+        Self {
+            limits: EpochLimits::default(),
+            until_caught_up: false,
+            member: String::new(),
+        }
+    }
 }
 
 /// What a sink needs to know beyond its table's options.
@@ -117,15 +132,28 @@ pub fn deleting(table: &TableDefinition) -> Result<Deleting, ConnectorError> {
 fn unsupported(table: &TableDefinition, role: Role) -> ConnectorError {
     let options = table.options();
     match (table.connector().as_str(), role) {
-        ("", _) => options.error(format!(
-            "the option 'connector' is missing; the connectors are {}",
-            list()
-        )),
-        ("qdrant" | "stdout", Role::Source) => options.error(format!(
-            "'{}' can be written to and not read from; sources are kafka, single_file and filesystem",
-            table.connector()
-        )),
-        (other, _) => options.error(format!("unknown connector '{other}'; the connectors are {}", list())),
+        ("", _) => options.missing(
+            CONNECTOR,
+            format!("the option 'connector' is missing; the connectors are {}", list()),
+        ),
+        ("qdrant" | "stdout", Role::Source) => options.error_at(
+            CONNECTOR,
+            format!(
+                "'{}' can be written to and not read from; sources are kafka, single_file and filesystem",
+                table.connector()
+            ),
+        ),
+        (other, _) => {
+            let meant = nearest(other, CONNECTORS).map(|meant| format!("did you mean '{meant}'? "));
+            options.error_at(
+                CONNECTOR,
+                format!(
+                    "unknown connector '{other}'; {}the connectors are {}",
+                    meant.unwrap_or_default(),
+                    list()
+                ),
+            )
+        }
     }
 }
 

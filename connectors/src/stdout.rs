@@ -77,15 +77,13 @@ pub(crate) fn open_sink(table: &TableDefinition) -> Result<Arc<dyn Sink>, Connec
 fn options(table: &TableDefinition) -> Result<JsonOptions, ConnectorError> {
     let mut options = table.options();
     options.take("connector");
-    if let Some(role) = options.take("type")
-        && role != "sink"
-    {
-        return Err(options.error(format!("standard output is a sink; type cannot be '{role}'")));
-    }
+    options.attempt(|options| match options.take("type").as_deref() {
+        None | Some("sink") => Ok(()),
+        Some(role) => Err(options.error_at("type", format!("standard output is a sink; type cannot be '{role}'"))),
+    });
     if table.options.contains_key("format") {
-        take_format(&mut options, &["json"])?;
+        options.attempt(|options| take_format(options, &["json"]));
     }
-    let json = JsonOptions::take(&mut options)?;
-    options.finish()?;
-    Ok(json)
+    let json = options.attempt(JsonOptions::take);
+    options.finish(|| json)
 }

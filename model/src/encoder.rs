@@ -60,6 +60,15 @@ pub struct Encoder {
     model_name: String,
 }
 
+/// What an encoder needs beside its weights.
+pub(crate) struct Prepared {
+    pub processor: Arc<Processor>,
+    pub config: Config,
+    pub dtype: DType,
+    pub device: Device,
+    pub fingerprint: String,
+}
+
 impl Encoder {
     /// Finds the checkpoint (and downloads it if it must), and copies its weights to the device.
     ///
@@ -74,6 +83,32 @@ impl Encoder {
     /// # Errors
     /// [`ModelError`], naming the file, tensor, field or option at fault.
     pub fn load_files(files: &CheckpointFiles, options: &EncoderOptions) -> Result<Self, ModelError> {
+        let Prepared {
+            processor,
+            config,
+            dtype,
+            device,
+            fingerprint,
+        } = Self::prepare(files, options)?;
+        let backbone = Backbone::load(files, config, dtype, &device)?;
+        tracing::info!(
+            model = files.name(),
+            fingerprint,
+            device = ?device.location(),
+            dtype = dtype.as_str(),
+            dimension = backbone.config().text.hidden_size,
+            "encoder loaded"
+        );
+        Ok(Self {
+            backbone,
+            processor,
+            fingerprint,
+            model_name: files.name().to_string(),
+        })
+    }
+
+    /// All but the weights.
+    pub(crate) fn prepare(files: &CheckpointFiles, options: &EncoderOptions) -> Result<Prepared, ModelError> {
         let device = options.device.open()?;
         let dtype = match options.dtype {
             Some(DtypeChoice::F32) => DType::F32,
@@ -89,21 +124,12 @@ impl Encoder {
         let processor = Arc::new(Processor::load(files, &overrides)?);
         let config = Config::from_json(&files.read_required("config.json")?)?;
         check_agreement(files, &config, processor.config())?;
-        let backbone = Backbone::load(files, config, dtype, &device)?;
-        let fingerprint = fingerprint(files, processor.config())?;
-        tracing::info!(
-            model = files.name(),
-            fingerprint,
-            device = ?device.location(),
-            dtype = dtype.as_str(),
-            dimension = backbone.config().text.hidden_size,
-            "encoder loaded"
-        );
-        Ok(Self {
-            backbone,
+        Ok(Prepared {
+            fingerprint: fingerprint(files, processor.config())?,
             processor,
-            fingerprint,
-            model_name: files.name().to_string(),
+            config,
+            dtype,
+            device,
         })
     }
 

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod encoder;
 pub mod error;
 pub mod fetch;
+pub mod inspect;
 pub mod isolation;
 pub mod media;
 pub mod pooling;

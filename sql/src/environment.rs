@@ -3,25 +3,29 @@
 /// `value` with every `{{ NAME }}` replaced by what `lookup` gives.
 ///
 /// # Errors
-/// A sentence, if a variable is not set or a `{{` is not closed.
-pub(crate) fn substitute(value: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+/// A sentence for each variable that is not set, and for a `{{` that is not closed.
+pub(crate) fn substitute(value: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, Vec<String>> {
     let mut result = String::with_capacity(value.len());
+    let mut problems = Vec::new();
     let mut rest = value;
     while let Some(start) = rest.find("{{") {
         result.push_str(&rest[..start]);
         let after = &rest[start + 2..];
-        let end = after
-            .find("}}")
-            .ok_or_else(|| format!("'{value}' opens {{{{ and does not close it with }}}}"))?;
+        let Some(end) = after.find("}}") else {
+            problems.push(format!("'{value}' opens {{{{ and does not close it with }}}}"));
+            return Err(problems);
+        };
         let name = after[..end].trim();
-        let found = lookup(name).ok_or_else(|| {
-            format!("the environment variable {name} is not set; export {name}=… before running this file")
-        })?;
-        result.push_str(&found);
+        match lookup(name) {
+            Some(found) => result.push_str(&found),
+            None => problems.push(format!(
+                "the environment variable {name} is not set; export {name}=… before running this file"
+            )),
+        }
         rest = &after[end + 2..];
     }
     result.push_str(rest);
-    Ok(result)
+    if problems.is_empty() { Ok(result) } else { Err(problems) }
 }
 
 #[cfg(test)]
@@ -43,7 +47,11 @@ mod tests {
 
     #[test]
     fn an_unset_name_and_an_open_brace_are_errors_that_say_so() {
-        assert!(substitute("{{ PORT }}", &lookup).is_err_and(|error| error.contains("PORT is not set")));
-        assert!(substitute("{{ HOST", &lookup).is_err_and(|error| error.contains("does not close")));
+        let problems = substitute("{{ PORT }}:{{ HOST }}:{{ PATH", &lookup).expect_err("PORT is not set");
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(
+            problems[0].contains("PORT is not set") && problems[1].contains("does not close"),
+            "{problems:?}"
+        );
     }
 }

@@ -3,7 +3,66 @@
 use std::fmt;
 
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::tokenizer::Location;
 use sightstream_connectors::ConnectorError;
+
+/// A word in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// From 1.
+    pub line: u64,
+    /// From 1.
+    pub column: u64,
+}
+
+impl From<Location> for Place {
+    fn from(location: Location) -> Self {
+        Self {
+            line: location.line,
+            column: location.column,
+        }
+    }
+}
+
+/// All that is wrong with a script, in the order of the file; at least one error.
+#[derive(Debug)]
+pub struct SqlErrors(Vec<SqlError>);
+
+impl SqlErrors {
+    /// `value`, unless there are `errors`.
+    ///
+    /// # Errors
+    /// All of them.
+    pub fn unless_any<T>(mut errors: Vec<SqlError>, value: T) -> Result<T, Self> {
+        if errors.is_empty() {
+            return Ok(value);
+        }
+        errors.sort_by_key(|error| (error.line, error.column));
+        Err(Self(errors))
+    }
+}
+
+impl fmt::Display for SqlErrors {
+    /// An error a line.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SqlErrors {}
+
+impl IntoIterator for SqlErrors {
+    type Item = SqlError;
+    type IntoIter = std::vec::IntoIter<SqlError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
 
 /// What is wrong with a script, or went wrong while it ran.
 #[derive(Debug)]
@@ -12,6 +71,8 @@ pub struct SqlError {
     pub file: String,
     /// The line, from 1; `None` if the error is not about a place in the file.
     pub line: Option<u64>,
+    /// The column, from 1, where the place is a word and not a statement.
+    pub column: Option<u64>,
     /// What is wrong and what to write or do instead.
     pub message: String,
     /// The error below, if there is one.
@@ -24,8 +85,25 @@ impl SqlError {
         Self {
             file: file.into(),
             line: Some(line),
+            column: None,
             message: message.into(),
             source: None,
+        }
+    }
+
+    /// An error at a word of `file`.
+    pub(crate) fn at_place(file: &str, place: Place, message: impl Into<String>) -> Self {
+        Self {
+            column: Some(place.column),
+            ..Self::at(file, place.line, message)
+        }
+    }
+
+    /// An error of `file` as a whole.
+    pub fn of_file(file: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            line: None,
+            ..Self::at(file, 0, message)
         }
     }
 
@@ -34,13 +112,25 @@ impl SqlError {
         let place = error
             .diagnostic()
             .and_then(|diagnostic| diagnostic.span)
-            .map(|span| span.start.line);
+            .map(|span| span.start);
         let message = sentence(&error);
         Self {
             file: file.to_string(),
-            line: place.or(Some(line)),
+            line: place.map(|place| place.line).or(Some(line)),
+            column: place.map(|place| place.column),
             message,
             source: Some(Box::new(error)),
+        }
+    }
+
+    /// As [`SqlError::planning`], with an error of its own for each part of a collection.
+    pub(crate) fn all_planning(file: &str, line: u64, error: DataFusionError) -> Vec<Self> {
+        match error {
+            DataFusionError::Collection(errors) => {
+                let errors = errors.into_iter();
+                errors.flat_map(|error| Self::all_planning(file, line, error)).collect()
+            }
+            other => vec![Self::planning(file, line, other)],
         }
     }
 
@@ -49,6 +139,7 @@ impl SqlError {
         Self {
             file: file.to_string(),
             line,
+            column: None,
             message: error.to_string(),
             source: Some(Box::new(error)),
         }
@@ -72,18 +163,29 @@ pub(crate) fn sentence(error: &DataFusionError) -> String {
         DataFusionError::Shared(inner) => sentence(inner),
         DataFusionError::Plan(message)
         | DataFusionError::Execution(message)
-        | DataFusionError::NotImplemented(message) => message.clone(),
+        | DataFusionError::NotImplemented(message) => in_a_line(message),
         DataFusionError::External(inner) => inner.to_string(),
         DataFusionError::ArrowError(inner, _) => inner.to_string(),
-        other => other.strip_backtrace(),
+        other => in_a_line(&other.strip_backtrace()),
     }
+}
+
+/// `message` in a line of its own, and without what DataFusion says to its developers.
+fn in_a_line(message: &str) -> String {
+    let told = message
+        .find("No function matches")
+        .map_or(message, |start| &message[start..]);
+    let told = told.strip_prefix("Schema error: ").unwrap_or(told);
+    let words: Vec<&str> = told.split_whitespace().collect();
+    words.join(" ")
 }
 
 impl fmt::Display for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}:{line}: {}", self.file, self.message),
-            None => write!(f, "{}: {}", self.file, self.message),
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => write!(f, "{}:{line}:{column}: {}", self.file, self.message),
+            (Some(line), None) => write!(f, "{}:{line}: {}", self.file, self.message),
+            (None, _) => write!(f, "{}: {}", self.file, self.message),
         }
     }
 }

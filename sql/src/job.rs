@@ -109,7 +109,7 @@ impl Job {
         let mut early = EpochFailures::default();
         let mut whole_tables = HashMap::new();
         for name in plan.read_whole() {
-            let whole = plan.read(&name, &context).await?;
+            let whole = plan.read_table(&name, &context).await?;
             early.add_rejected(&name, whole.rejected);
             progress.add_dropped(&name, whole.dropped);
             whole_tables.insert(name, (whole.rows, whole.records));

@@ -6,6 +6,7 @@
 //!
 //! What needs state across epochs (windows, aggregates and joins of streams) is refused when it is planned.
 
+pub mod check;
 pub mod error;
 pub mod job;
 pub mod plan;
@@ -27,8 +28,10 @@ mod planner;
 mod remembering;
 mod row_numbers;
 mod session;
+mod tokens;
 
-pub use error::SqlError;
+pub use check::Finding;
+pub use error::{SqlError, SqlErrors};
 pub use job::{Job, JobOptions, JobSummary, Model};
 pub use plan::Plan;
 pub use progress::{Progress, ProgressSnapshot};

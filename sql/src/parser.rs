@@ -1,129 +1,162 @@
 //! From the text of a script to its statements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Field, Schema};
 use datafusion::sql::sqlparser::ast::{
-    self, ColumnOption, CreateTable, CreateTableOptions, CreateView, Expr, Ident, Insert, ObjectName, Set, SqlOption,
-    TableObject, Value,
+    self, ColumnDef, ColumnOption, CreateTable, CreateTableOptions, CreateView, Expr, Ident, Insert, ObjectName, Set,
+    SqlOption, TableObject, Value,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use sightstream_connectors::{MetadataColumn, TableDefinition};
 
-use crate::SqlError;
 use crate::column_types;
 use crate::environment::substitute;
-use crate::script::{Script, Setting, Statement, StatementKind};
+use crate::error::{Place, SqlError};
+use crate::script::{Script, Setting, Statement, StatementKind, Table};
+use crate::tokens::{self, DIALECT, Tokens};
 
 /// The prefix of our settings.
 const SETTING_PREFIX: &str = "sightstream.";
 
+/// The options of a table as written: see [`Table`].
+#[derive(Default)]
+struct WrittenOptions {
+    values: BTreeMap<String, String>,
+    places: BTreeMap<String, Place>,
+    unresolved: BTreeSet<String>,
+}
+
+/// Reads one script, and keeps all that is wrong with it.
 pub(crate) struct ScriptParser<'a> {
     file: &'a str,
     environment: &'a dyn Fn(&str) -> Option<String>,
-    parser: Parser<'static>,
-    /// `METADATA FROM 'key'`, by the place (line, column) of the column's name before it.
     metadata: BTreeMap<(u64, u64), String>,
+    /// Where names in quotes stand in the statement that is being read.
+    quoted: BTreeMap<String, Place>,
+    statements: Vec<Statement>,
+    settings: BTreeMap<String, Setting>,
+    broken: BTreeSet<String>,
+    errors: Vec<SqlError>,
 }
 
 impl<'a> ScriptParser<'a> {
-    pub fn new(text: &str, file: &'a str, environment: &'a dyn Fn(&str) -> Option<String>) -> Result<Self, SqlError> {
-        static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
-        let tokens = Tokenizer::new(&DIALECT, text)
-            .tokenize_with_location()
-            .map_err(|error| SqlError::at(file, error.location.line, error.message))?;
-        let (tokens, metadata) = take_out_metadata(tokens);
-        let parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
-        Ok(Self {
+    pub fn new(file: &'a str, environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
             file,
             environment,
-            parser,
+            metadata: BTreeMap::new(),
+            quoted: BTreeMap::new(),
+            statements: Vec::new(),
+            settings: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// What can be read of `text`, and all that is wrong with it.
+    pub fn parse(mut self, text: &str) -> (Script, Vec<SqlError>) {
+        let Tokens {
+            mut statements,
             metadata,
-        })
-    }
-
-    pub fn parse(mut self) -> Result<Script, SqlError> {
-        let mut statements = Vec::new();
-        let mut settings = BTreeMap::new();
-        loop {
-            while self.parser.consume_token(&Token::SemiColon) {}
-            let first = self.parser.peek_token();
-            if first.token == Token::EOF {
-                break;
-            }
-            let line = first.span.start.line;
-            let statement = self
-                .parser
-                .parse_statement()
-                .map_err(|error| self.syntax(line, error))?;
-            let next = self.parser.peek_token();
-            if !matches!(next.token, Token::SemiColon | Token::EOF) {
-                let message = format!("expected a ';' before '{}': every statement ends with one", next.token);
-                return Err(SqlError::at(self.file, next.span.start.line, message));
-            }
-            if let Some(kind) = self
-                .statement(statement, line, &mut settings)
-                .map_err(|message| SqlError::at(self.file, line, message))?
-            {
-                statements.push(Statement { line, kind });
-            }
+            cut,
+        } = Tokens::read(text);
+        self.metadata = metadata;
+        if let Some((place, message)) = cut {
+            let message = format!("{message}; what follows is not read");
+            self.errors.push(SqlError::at_place(self.file, place, message));
+            // What is wrong with the statement that the error is in follows from it.
+            let cut_short = statements.pop().unwrap_or_default();
+            self.broken.extend(tokens::defined_name(&cut_short));
         }
-        if !statements
-            .iter()
-            .any(|statement| matches!(statement.kind, StatementKind::Insert { .. } | StatementKind::Select(_)))
-        {
-            let message = "there is nothing to run: add an INSERT INTO … SELECT, or a SELECT".to_string();
-            return Err(SqlError {
-                file: self.file.to_string(),
-                line: None,
-                message,
-                source: None,
-            });
+        for statement in statements {
+            self.statements_in(statement);
         }
-        Ok(Script {
+        let runs = |kind: &StatementKind| matches!(kind, StatementKind::Insert { .. } | StatementKind::Select(_));
+        if self.errors.is_empty() && !self.statements.iter().any(|statement| runs(&statement.kind)) {
+            let message = "there is nothing to run: add an INSERT INTO … SELECT, or a SELECT";
+            self.errors.push(SqlError::of_file(self.file, message));
+        }
+        let script = Script {
             file: self.file.to_string(),
-            statements,
-            settings,
-        })
+            statements: self.statements,
+            settings: self.settings,
+            broken: self.broken,
+        };
+        (script, self.errors)
     }
 
-    fn syntax(&self, line: u64, error: ParserError) -> SqlError {
+    /// Reads what stands between two semicolons: one statement, or several where a semicolon was forgotten.
+    fn statements_in(&mut self, mut tokens: Vec<TokenWithSpan>) {
+        while let Some(start) = tokens::start(&tokens) {
+            let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens.clone());
+            let parsed = parser.parse_statement();
+            let after = parser.peek_token();
+            self.quoted = tokens::quoted_names(&tokens);
+            match parsed {
+                Ok(statement) => {
+                    self.statement(statement, start.line);
+                    if after.token == Token::EOF {
+                        return;
+                    }
+                    let message = format!("expected a ';' before '{}': every statement ends with one", after.token);
+                    self.errors
+                        .push(SqlError::at_place(self.file, after.span.start.into(), message));
+                }
+                Err(error) => {
+                    let end = tokens::end(&tokens).unwrap_or(start);
+                    self.errors.push(self.syntax(start, end, error));
+                    self.broken.extend(tokens::defined_name(&tokens));
+                }
+            }
+            // Go on with the next statement, if one begins before the semicolon.
+            match tokens::next_start(&tokens) {
+                Some(next) => drop(tokens.drain(..next)),
+                None => return,
+            }
+        }
+    }
+
+    fn syntax(&self, start: Place, end: Place, error: ParserError) -> SqlError {
         let message = match error {
             ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
-            ParserError::RecursionLimitExceeded => "the statement is nested too deeply".to_string(),
+            ParserError::RecursionLimitExceeded => {
+                return SqlError::at(self.file, start.line, "the statement is nested too deeply");
+            }
         };
-        // sqlparser says the place at the end of the message only.
+        // sqlparser says the place at the end of the message only, and none for the end of a statement.
         match message.rsplit_once(" at Line: ") {
             Some((what, place)) => {
-                let line = place
-                    .split(',')
-                    .next()
-                    .and_then(|line| line.parse().ok())
-                    .unwrap_or(line);
-                SqlError::at(self.file, line, what)
+                let place = place.split_once(", Column: ").and_then(|(line, column)| {
+                    Some(Place {
+                        line: line.trim().parse().ok()?,
+                        column: column.trim().parse().ok()?,
+                    })
+                });
+                SqlError::at_place(self.file, place.unwrap_or(start), what)
             }
-            None => SqlError::at(self.file, line, message),
+            None => SqlError::at_place(
+                self.file,
+                end,
+                message.replace("found: EOF", "found: the end of the statement"),
+            ),
         }
     }
 
-    fn statement(
-        &self,
-        statement: ast::Statement,
-        line: u64,
-        settings: &mut BTreeMap<String, Setting>,
-    ) -> Result<Option<StatementKind>, String> {
-        match statement {
-            ast::Statement::CreateTable(table) => self.table(table).map(|table| Some(StatementKind::Table(table))),
+    /// Takes a statement that begins on `line`.
+    fn statement(&mut self, statement: ast::Statement, line: u64) {
+        let kind = match statement {
+            ast::Statement::CreateTable(table) => self.table(table, line).map(|table| table.map(StatementKind::Table)),
             ast::Statement::CreateView(view) => view_statement(view).map(Some),
             ast::Statement::Insert(insert) => insert_statement(insert).map(Some),
             ast::Statement::Query(query) => Ok(Some(StatementKind::Select(query))),
             ast::Statement::Set(Set::SingleAssignment { variable, values, .. }) => {
-                let (name, value) = setting(&variable, &values)?;
-                settings.insert(name, Setting { value, line });
-                Ok(None)
+                setting(&variable, &values).map(|(name, value)| {
+                    self.settings.insert(name, Setting { value, line });
+                    None
+                })
             }
             other => {
                 let text = other.to_string();
@@ -134,73 +167,131 @@ impl<'a> ScriptParser<'a> {
                     start.join(" ")
                 ))
             }
+        };
+        match kind {
+            Ok(Some(kind)) => self.statements.push(Statement { line, kind }),
+            Ok(None) => {}
+            Err(message) => self.errors.push(SqlError::at(self.file, line, message)),
         }
     }
 
-    fn table(&self, table: CreateTable) -> Result<TableDefinition, String> {
+    /// The table; `None` if its columns are not known, which has been noted then.
+    fn table(&mut self, table: CreateTable, line: u64) -> Result<Option<Table>, String> {
         let name = object_name(&table.name)?;
+        let broken = |this: &mut Self, message| {
+            this.broken.insert(name.clone());
+            Err(message)
+        };
         if table.query.is_some() {
-            return Err(format!(
-                "CREATE TABLE {name} AS is not supported; use CREATE VIEW {name} AS"
-            ));
+            return broken(
+                self,
+                format!("CREATE TABLE {name} AS is not supported; use CREATE VIEW {name} AS"),
+            );
         }
         let CreateTableOptions::With(options) = table.table_options else {
-            return Err(format!(
-                "the table {name} needs WITH (connector = 'kafka', …): where its rows come from or go to"
-            ));
+            return broken(
+                self,
+                format!("the table {name} needs WITH (connector = 'kafka', …): where its rows come from or go to"),
+            );
         };
-        let mut values = BTreeMap::new();
-        for option in options {
-            let SqlOption::KeyValue { key, value } = option else {
-                return Err(format!("options are written key = 'value', not {option}"));
-            };
-            let value = substitute(&literal(&value)?, self.environment)
-                .map_err(|message| format!("table {name}, option '{}': {message}", key.value))?;
-            if values.insert(key.value.clone(), value).is_some() {
-                return Err(format!("table {name}: the option '{}' stands twice", key.value));
-            }
+        let options = self.options(&name, options, line);
+        if table.columns.is_empty() {
+            return broken(
+                self,
+                format!("the table {name} needs columns: CREATE TABLE {name} (id TEXT, url TEXT) WITH (…)"),
+            );
         }
-        let mut fields = Vec::with_capacity(table.columns.len());
-        let mut metadata_columns = Vec::new();
+        let count = table.columns.len();
+        let (mut fields, mut metadata_columns) = (Vec::with_capacity(count), Vec::new());
         for column in table.columns {
-            let nullable = !column
-                .options
-                .iter()
-                .any(|option| option.option == ColumnOption::NotNull);
-            if let Some(other) = column
-                .options
-                .iter()
-                .find(|option| !matches!(option.option, ColumnOption::NotNull | ColumnOption::Null))
-            {
-                return Err(format!(
-                    "table {name}, column {}: {other} is not supported",
-                    column.name.value
-                ));
-            }
-            let column_name = identifier(&column.name);
-            let field = column_types::field(&column_name, &column.data_type, nullable)
-                .map_err(|message| format!("table {name}, column {column_name}: {message}"))?;
             let place = column.name.span.start;
             if let Some(key) = self.metadata.get(&(place.line, place.column)) {
                 metadata_columns.push(MetadataColumn {
-                    column: column_name,
+                    column: identifier(&column.name),
                     key: key.clone(),
                 });
             }
-            fields.push(field);
+            match column_field(&name, column) {
+                Ok(field) => fields.push(field),
+                Err(message) => self.errors.push(SqlError::at_place(self.file, place.into(), message)),
+            }
         }
-        if fields.is_empty() {
-            return Err(format!(
-                "the table {name} needs columns: CREATE TABLE {name} (id TEXT, url TEXT) WITH (…)"
-            ));
+        if fields.len() < count {
+            self.broken.insert(name);
+            return Ok(None);
         }
-        Ok(TableDefinition {
-            name,
-            schema: Arc::new(Schema::new(fields)),
-            metadata_columns,
-            options: values,
-        })
+        Ok(Some(Table {
+            definition: TableDefinition {
+                name,
+                schema: Arc::new(Schema::new(fields)),
+                metadata_columns,
+                options: options.values,
+            },
+            places: options.places,
+            unresolved: options.unresolved,
+        }))
     }
+
+    /// The options of the table `name`.
+    fn options(&mut self, name: &str, options: Vec<SqlOption>, line: u64) -> WrittenOptions {
+        let mut written = WrittenOptions::default();
+        for option in options {
+            let SqlOption::KeyValue { key, value } = option else {
+                let message = format!("options are written key = 'value', not {option}");
+                self.errors.push(SqlError::at(self.file, line, message));
+                continue;
+            };
+            let written_at = key.span.start;
+            let key = key.value;
+            let place = match self.quoted.get(&key) {
+                Some(place) if written_at.line == 0 => *place,
+                _ => written_at.into(),
+            };
+            let substituted = literal(&value)
+                .map_err(|message| vec![message])
+                .and_then(|text| substitute(&text, self.environment));
+            let problems = if written.places.contains_key(&key) {
+                vec![format!("table {name}: the option '{key}' stands twice")]
+            } else {
+                match substituted {
+                    Ok(value) => {
+                        written.values.insert(key.clone(), value);
+                        Vec::new()
+                    }
+                    Err(problems) => {
+                        written.unresolved.insert(key.clone());
+                        let problems = problems.into_iter();
+                        problems
+                            .map(|problem| format!("table {name}, option '{key}': {problem}"))
+                            .collect()
+                    }
+                }
+            };
+            let problems = problems.into_iter();
+            self.errors
+                .extend(problems.map(|message| SqlError::at_place(self.file, place, message)));
+            written.places.entry(key).or_insert(place);
+        }
+        written
+    }
+}
+
+/// The field of a column of the table `table`.
+fn column_field(table: &str, column: ColumnDef) -> Result<Field, String> {
+    let name = identifier(&column.name);
+    let nullable = !column
+        .options
+        .iter()
+        .any(|option| option.option == ColumnOption::NotNull);
+    let unsupported = column
+        .options
+        .iter()
+        .find(|option| !matches!(option.option, ColumnOption::NotNull | ColumnOption::Null));
+    if let Some(other) = unsupported {
+        return Err(format!("table {table}, column {name}: {other} is not supported"));
+    }
+    column_types::field(&name, &column.data_type, nullable)
+        .map_err(|message| format!("table {table}, column {name}: {message}"))
 }
 
 fn view_statement(view: CreateView) -> Result<StatementKind, String> {
@@ -263,62 +354,10 @@ fn object_name(name: &ObjectName) -> Result<String, String> {
 }
 
 /// A name as SQL reads it: in lower case, unless it is quoted.
-fn identifier(name: &Ident) -> String {
+pub(crate) fn identifier(name: &Ident) -> String {
     if name.quote_style.is_some() {
         name.value.clone()
     } else {
         name.value.to_lowercase()
     }
-}
-
-fn is_word(token: &Token, word: &str) -> bool {
-    matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
-}
-
-/// Takes Arroyo's `METADATA FROM 'key'` after a column's type out of the tokens, which sqlparser does not know; by the
-/// place of the column's name.
-fn take_out_metadata(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, BTreeMap<(u64, u64), String>) {
-    let code: Vec<usize> = (0..tokens.len())
-        .filter(|&index| !matches!(tokens[index].token, Token::Whitespace(_)))
-        .collect();
-    let mut found = BTreeMap::new();
-    let mut dropped = vec![false; tokens.len()];
-    for window in code.windows(3) {
-        let [word, from, key] = [window[0], window[1], window[2]];
-        let (true, true, Token::SingleQuotedString(key_name)) = (
-            is_word(&tokens[word].token, "METADATA"),
-            is_word(&tokens[from].token, "FROM"),
-            &tokens[key].token,
-        ) else {
-            continue;
-        };
-        let start = column_start(&tokens, &code, word);
-        let place = tokens[code[start]].span.start;
-        found.insert((place.line, place.column), key_name.clone());
-        for index in [word, from, key] {
-            dropped[index] = true;
-        }
-    }
-    let kept = tokens
-        .into_iter()
-        .zip(dropped)
-        .filter_map(|(token, dropped)| (!dropped).then_some(token))
-        .collect();
-    (kept, found)
-}
-
-/// The index in `code` at which the definition of the column starts that holds the token `word`: after the comma or the
-/// parenthesis before it, those of a type such as `TIMESTAMP(3)` aside.
-fn column_start(tokens: &[TokenWithSpan], code: &[usize], word: usize) -> usize {
-    let mut depth = 0;
-    for (place, &index) in code.iter().enumerate().rev().skip_while(|&(_, &index)| index >= word) {
-        match tokens[index].token {
-            Token::RParen => depth += 1,
-            Token::LParen if depth > 0 => depth -= 1,
-            Token::LParen => return place + 1,
-            Token::Comma if depth == 0 => return place + 1,
-            _ => {}
-        }
-    }
-    0
 }

@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use datafusion::common::DataFusionError;
+use sightstream_connectors::options::nearest;
 use sightstream_connectors::{
-    ConnectorError, Role, SinkContext, Source, SourceContext, TableDefinition, VectorSpace, deletes, deleting,
-    open_sink, open_source, validate,
+    ConnectorError, ProblemKind, Role, SinkContext, Source, SourceContext, TableDefinition, VectorSpace, deletes,
+    deleting, open_sink, open_source, validate,
 };
 use tokio::sync::Mutex;
 
+use crate::Script;
 use crate::bounded::{Whole, read_whole};
-use crate::pipeline::{SharedSink, Statement};
+use crate::error::{Place, SqlError, SqlErrors};
+use crate::pipeline::{self, SharedSink};
 use crate::planner::{Catalog, Query, Target, visible_schema};
 use crate::row_numbers::Arrival;
-use crate::script::StatementKind;
-use crate::{Script, SqlError};
+use crate::script::{Statement, StatementKind, Table};
 
 /// The name of the sink of a bare `SELECT`.
 const OUTPUT: &str = "stdout";
@@ -23,47 +26,123 @@ const OUTPUT: &str = "stdout";
 pub struct Plan {
     pub(crate) file: String,
     pub(crate) catalog: Catalog,
-    /// The lines of the tables' statements.
-    lines: BTreeMap<String, u64>,
+    /// The tables' statements.
+    declared: BTreeMap<String, Declared>,
     /// The queries and the names of their sinks.
     pub(crate) queries: Vec<(Arc<Query>, String)>,
     /// The sinks' tables.
     sinks: BTreeMap<String, TableDefinition>,
+    /// The lines of statements that were not planned, and the table or view with a wrong definition that each reads.
+    pub(crate) skipped: Vec<(u64, String)>,
+}
+
+/// How a table was declared, and what the statements do with it.
+pub(crate) struct Declared {
+    pub line: u64,
+    /// Where the options stand.
+    places: BTreeMap<String, Place>,
+    /// Options whose values are not known.
+    unresolved: BTreeSet<String>,
+    pub is_read: bool,
+    pub is_written: bool,
+    /// Whether its options are wrong.
+    pub is_wrong: bool,
 }
 
 impl Plan {
     /// Plans the statements of `script`, and checks the options of its tables.
     ///
     /// # Errors
-    /// What is wrong with a statement or a table, with its line.
-    pub async fn new(script: Script) -> Result<Self, SqlError> {
-        let file = script.file;
+    /// All that is wrong with the statements and the tables, with their lines.
+    pub async fn new(script: Script) -> Result<Self, SqlErrors> {
+        let (plan, errors) = Self::read(script).await;
+        SqlErrors::unless_any(errors, plan)
+    }
+
+    /// The statements of `script` that can be planned, and all that is wrong with the others and with the tables.
+    pub async fn read(script: Script) -> (Self, Vec<SqlError>) {
         let mut plan = Self {
-            file: file.clone(),
+            file: script.file,
             catalog: Catalog::new(),
-            lines: BTreeMap::new(),
+            declared: BTreeMap::new(),
             queries: Vec::new(),
             sinks: BTreeMap::new(),
+            skipped: Vec::new(),
         };
-        for statement in script.statements {
-            let line = statement.line;
-            plan.add(line, statement.kind)
-                .await
-                .map_err(|error| SqlError::planning(&file, line, error))?;
+        let mut errors = Vec::new();
+        let mut broken = script.broken;
+        for Statement { line, kind } in script.statements {
+            plan.note_use(&kind);
+            let target = match &kind {
+                StatementKind::Insert { table, .. } => Some(table.clone()),
+                _ => None,
+            };
+            let mut names = kind.relations().into_iter().chain(target);
+            if let Some(name) = names.find(|name| broken.contains(name)) {
+                // What would be said of it follows from what is wrong with that definition.
+                if let StatementKind::View { name, .. } = &kind {
+                    broken.insert(name.clone());
+                }
+                plan.skipped.push((line, name));
+                continue;
+            }
+            let defines = match &kind {
+                StatementKind::View { name, .. } => Some(name.clone()),
+                _ => None,
+            };
+            if let Err(error) = plan.add(line, kind).await {
+                broken.extend(defines);
+                errors.extend(SqlError::all_planning(&plan.file, line, error));
+            }
         }
-        plan.validate()?;
-        Ok(plan)
+        errors.extend(plan.validate());
+        (plan, errors)
+    }
+
+    /// Notes which tables a statement reads and writes.
+    fn note_use(&mut self, kind: &StatementKind) {
+        for name in kind.relations() {
+            if let Some(declared) = self.declared.get_mut(&name) {
+                declared.is_read = true;
+            }
+        }
+        if let StatementKind::Insert { table, .. } = kind
+            && let Some(declared) = self.declared.get_mut(table)
+        {
+            declared.is_written = true;
+        }
     }
 
     async fn add(&mut self, line: u64, kind: StatementKind) -> datafusion::common::Result<()> {
         match kind {
-            StatementKind::Table(table) => {
-                self.lines.insert(table.name.clone(), line);
-                self.catalog.add_table(table)?;
+            StatementKind::Table(Table {
+                definition,
+                places,
+                unresolved,
+            }) => {
+                let name = definition.name.clone();
+                self.catalog.add_table(definition)?;
+                let declared = Declared {
+                    line,
+                    places,
+                    unresolved,
+                    is_read: false,
+                    is_written: false,
+                    is_wrong: false,
+                };
+                self.declared.insert(name, declared);
             }
             StatementKind::View { name, columns, query } => self.catalog.add_view(&name, &columns, *query).await?,
             StatementKind::Insert { table, columns, query } => {
-                let definition = self.catalog.table(&table)?.clone();
+                let definition = match self.catalog.table(&table) {
+                    Ok(definition) => definition.clone(),
+                    Err(error) => {
+                        // What is wrong with the query is told too.
+                        let planned = self.catalog.plan(line, *query, Target::Output).await;
+                        let errors = planned.err().into_iter().chain([error]).collect();
+                        return Err(DataFusionError::Collection(errors));
+                    }
+                };
                 let target = Target::Table {
                     definition: &definition,
                     columns: &columns,
@@ -88,22 +167,41 @@ impl Plan {
         Ok(())
     }
 
-    /// Checks the options of every table in use, before any is opened.
-    fn validate(&self) -> Result<(), SqlError> {
-        for table in self.sinks.values() {
-            validate(table, Role::Sink).map_err(|error| self.error(&table.name, error))?;
+    /// What is wrong with the options of the tables, before any is opened, and with what is done with them.
+    fn validate(&mut self) -> Vec<SqlError> {
+        let mut errors = Vec::new();
+        for (name, declared) in &mut self.declared {
+            let Ok(table) = self.catalog.table(name) else { continue };
+            for role in declared.roles(table) {
+                if let Err(error) = validate(table, role) {
+                    declared.is_wrong = true;
+                    errors.extend(declared.errors(&self.file, error));
+                }
+            }
+            declared.is_wrong |= !declared.unresolved.is_empty();
         }
         for (query, sink) in &self.queries {
             for name in query.streams.iter().chain(&query.bounded) {
                 if self.sinks.contains_key(name) {
                     let message = format!("the table {name} is written to and read from; declare one table for each");
-                    return Err(SqlError::at(&self.file, query.line, message));
+                    errors.push(SqlError::at(&self.file, query.line, message));
                 }
-                validate(self.table(name)?, Role::Source).map_err(|error| self.error(name, error))?;
             }
             self.check_deletions(query, sink)?;
         }
-        Ok(())
+        errors
+    }
+
+    /// The declared tables, in the order of their names.
+    pub(crate) fn declared(&self) -> impl Iterator<Item = (&TableDefinition, &Declared)> {
+        self.declared
+            .iter()
+            .filter_map(|(name, declared)| Some((self.catalog.table(name).ok()?, declared)))
+    }
+
+    /// Whether a statement that embeds writes to `table`.
+    pub(crate) fn embeds_into(&self, table: &str) -> bool {
+        self.queries.iter().any(|(query, sink)| sink == table && query.embeds)
     }
 
     /// Whether tombstones of the query's topics can delete what it writes to `sink`.
@@ -156,7 +254,7 @@ impl Plan {
     }
 
     fn error(&self, table: &str, error: ConnectorError) -> SqlError {
-        SqlError::running(&self.file, self.lines.get(table).copied(), error)
+        SqlError::running(&self.file, self.declared.get(table).map(|table| table.line), error)
     }
 
     /// The tables that drive the queries whose rows come as `arrival` says.
@@ -177,7 +275,7 @@ impl Plan {
             .map_err(|error| self.error(table, error))
     }
 
-    pub(crate) async fn read(&self, table: &str, context: &SourceContext) -> Result<Whole, SqlError> {
+    pub(crate) async fn read_table(&self, table: &str, context: &SourceContext) -> Result<Whole, SqlError> {
         let source = self.open(table, context).await?;
         read_whole(source).await.map_err(|error| self.error(table, error))
     }
@@ -191,9 +289,8 @@ impl Plan {
                 continue;
             }
             let definition = &self.sinks[name];
-            let embeds = self.queries.iter().any(|(query, sink)| sink == name && query.embeds);
             let context = SinkContext {
-                vectors: vectors.clone().filter(|_| embeds),
+                vectors: vectors.clone().filter(|_| self.embeds_into(name)),
             };
             let sink = open_sink(definition, &context)
                 .await
@@ -211,15 +308,66 @@ impl Plan {
     }
 
     /// The statement of the query at `index`; `sinks` has one for each query.
-    pub(crate) fn statement(&self, sinks: &[Arc<SharedSink>], index: usize) -> Statement {
-        Statement {
+    pub(crate) fn statement(&self, sinks: &[Arc<SharedSink>], index: usize) -> pipeline::Statement {
+        pipeline::Statement {
             query: Arc::clone(&self.queries[index].0),
             sink: Arc::clone(&sinks[index]),
         }
     }
 
-    pub(crate) fn statements(&self, sinks: &[Arc<SharedSink>], wanted: impl Fn(&Query) -> bool) -> Vec<Statement> {
+    pub(crate) fn statements(
+        &self,
+        sinks: &[Arc<SharedSink>],
+        wanted: impl Fn(&Query) -> bool,
+    ) -> Vec<pipeline::Statement> {
         let indices = (0..self.queries.len()).filter(|&index| wanted(&self.queries[index].0));
         indices.map(|index| self.statement(sinks, index)).collect()
+    }
+}
+
+impl Declared {
+    /// Where the option `option` stands.
+    pub fn place(&self, option: &str) -> Option<Place> {
+        self.places.get(option).copied()
+    }
+
+    /// What is done with `table`. One that no statement uses is taken for what its options say.
+    pub fn roles(&self, table: &TableDefinition) -> Vec<Role> {
+        let mut roles = Vec::new();
+        roles.extend(self.is_read.then_some(Role::Source));
+        roles.extend(self.is_written.then_some(Role::Sink));
+        if roles.is_empty() {
+            let declared = table.options.get("type").map(String::as_str);
+            let sink = declared == Some("sink") || matches!(table.connector().as_str(), "qdrant" | OUTPUT);
+            roles.push(if sink { Role::Sink } else { Role::Source });
+        }
+        roles
+    }
+
+    /// `error` of this table, an error a problem, each at its option.
+    fn errors(&self, file: &str, error: ConnectorError) -> Vec<SqlError> {
+        let ConnectorError::Option { table, problems } = error else {
+            return vec![SqlError::running(file, Some(self.line), error)];
+        };
+        let known = |option: &Option<String>| option.as_ref().is_none_or(|option| !self.unresolved.contains(option));
+        problems
+            .into_iter()
+            .filter(|problem| problem.kind != ProblemKind::Missing || known(&problem.option))
+            .map(|problem| {
+                // An option whose value is not known was left out, and may be the one that is missing by a slip.
+                if let (ProblemKind::Missing, Some(missing)) = (problem.kind, &problem.option)
+                    && let Some(slip) = nearest(missing, self.unresolved.iter().map(String::as_str))
+                    && let Some(place) = self.places.get(slip)
+                {
+                    let message = format!("table {table}: unknown option '{slip}'; did you mean '{missing}'?");
+                    return SqlError::at_place(file, *place, message);
+                }
+                let message = format!("table {table}: {}", problem.message);
+                match problem.option.and_then(|option| self.places.get(&option)) {
+                    Some(place) => SqlError::at_place(file, *place, message),
+                    None => SqlError::at(file, self.line, message),
+                }
+            })
+            .collect()
     }
 }

@@ -17,6 +17,7 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion::sql::sqlparser::ast::{Query as SqlQuery, Statement};
 use sightstream_connectors::TableDefinition;
+use sightstream_connectors::options::nearest;
 use sightstream_udf::{ROW_NUMBER, embed, vector_bytes};
 
 use crate::epoch_table::EpochTable;
@@ -77,11 +78,18 @@ impl Catalog {
     pub fn table(&self, name: &str) -> Result<&TableDefinition> {
         match self.tables.get(name) {
             Some(table) => Ok(table),
-            None => plan_err!(
-                "there is no table {name}; CREATE TABLE it above, or use one of: {}",
-                self.tables.keys().cloned().collect::<Vec<_>>().join(", ")
-            ),
+            None => plan_err!("{}", self.unknown_table(name)),
         }
+    }
+
+    fn unknown_table(&self, name: &str) -> String {
+        let known = || self.tables.keys().map(String::as_str);
+        let meant = nearest(name, known()).map(|meant| format!("did you mean {meant}? "));
+        format!(
+            "there is no table {name}; {}CREATE TABLE it above, or use one of: {}",
+            meant.unwrap_or_default(),
+            known().collect::<Vec<_>>().join(", ")
+        )
     }
 
     pub fn add_table(&mut self, table: TableDefinition) -> Result<()> {
@@ -165,7 +173,27 @@ impl Catalog {
 
     async fn logical_plan(&self, query: SqlQuery) -> Result<LogicalPlan> {
         let statement = SqlStatement::Statement(Box::new(Statement::Query(Box::new(query))));
-        self.state().statement_to_plan(statement).await
+        let planned = self.state().statement_to_plan(statement).await;
+        planned.map_err(|error| self.in_our_words(error))
+    }
+
+    /// What DataFusion says of a table that is not there names catalogs and schemas, of which a script knows nothing.
+    fn in_our_words(&self, error: DataFusionError) -> DataFusionError {
+        match error {
+            DataFusionError::Diagnostic(diagnostic, inner) => {
+                DataFusionError::Diagnostic(diagnostic, Box::new(self.in_our_words(*inner)))
+            }
+            DataFusionError::Collection(errors) => {
+                DataFusionError::Collection(errors.into_iter().map(|error| self.in_our_words(error)).collect())
+            }
+            DataFusionError::Plan(message) => {
+                let name = message
+                    .strip_prefix("table 'datafusion.public.")
+                    .and_then(|rest| rest.strip_suffix("' not found"));
+                DataFusionError::Plan(name.map_or_else(|| message.clone(), |name| self.unknown_table(name)))
+            }
+            other => other,
+        }
     }
 
     fn is_unbounded(&self, table: &str) -> bool {

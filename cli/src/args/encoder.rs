@@ -12,7 +12,6 @@ use sightstream_model::isolation::{DecoderIsolation, WorkerOptions};
 use sightstream_model::service::{EmbeddingService, ServiceOptions};
 
 use super::{DECODE_WORKER, Settings, values};
-use crate::error::UsageError;
 use crate::progress;
 
 /// Which model, where it runs, and how much it does at once. What is left out here may be `SET` in a SQL file.
@@ -101,23 +100,23 @@ const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 impl EncoderArgs {
     /// Fills what neither a flag nor an environment variable says from the settings of a SQL file.
-    pub fn fill(&mut self, settings: &mut Settings) -> Result<(), UsageError> {
-        settings.fill("model", &mut self.model, |text| Ok(text.to_string()))?;
-        settings.fill("device", &mut self.device, values::device)?;
-        settings.fill("dtype", &mut self.dtype, values::dtype)?;
-        settings.fill("min_pixels", &mut self.min_pixels, values::pixels)?;
-        settings.fill("max_pixels", &mut self.max_pixels, values::pixels)?;
-        settings.fill("max_batch_tokens", &mut self.max_batch_tokens, values::count)?;
-        settings.fill("max_batch_inputs", &mut self.max_batch_inputs, values::count)?;
-        settings.fill("max_batch_wait", &mut self.max_batch_wait, values::duration)?;
-        settings.fill("fetch_concurrency", &mut self.fetch_concurrency, values::count)?;
-        settings.fill("fetch_timeout", &mut self.fetch_timeout, values::duration)?;
-        settings.fill("max_media_bytes", &mut self.max_media_bytes, values::bytes)?;
-        settings.fill("preprocess_threads", &mut self.preprocess_threads, values::count)?;
-        settings.fill("decoder", &mut self.decoder, values::decoder)?;
-        settings.fill("decode_memory", &mut self.decode_memory, values::bytes)?;
-        settings.fill("decode_timeout", &mut self.decode_timeout, values::duration)?;
-        settings.fill("decode_worker", &mut self.decode_worker, |text| Ok(PathBuf::from(text)))
+    pub fn fill(&mut self, settings: &mut Settings) {
+        settings.fill("model", &mut self.model, |text| Ok(text.to_string()));
+        settings.fill("device", &mut self.device, values::device);
+        settings.fill("dtype", &mut self.dtype, values::dtype);
+        settings.fill("min_pixels", &mut self.min_pixels, values::pixels);
+        settings.fill("max_pixels", &mut self.max_pixels, values::pixels);
+        settings.fill("max_batch_tokens", &mut self.max_batch_tokens, values::count);
+        settings.fill("max_batch_inputs", &mut self.max_batch_inputs, values::count);
+        settings.fill("max_batch_wait", &mut self.max_batch_wait, values::duration);
+        settings.fill("fetch_concurrency", &mut self.fetch_concurrency, values::count);
+        settings.fill("fetch_timeout", &mut self.fetch_timeout, values::duration);
+        settings.fill("max_media_bytes", &mut self.max_media_bytes, values::bytes);
+        settings.fill("preprocess_threads", &mut self.preprocess_threads, values::count);
+        settings.fill("decoder", &mut self.decoder, values::decoder);
+        settings.fill("decode_memory", &mut self.decode_memory, values::bytes);
+        settings.fill("decode_timeout", &mut self.decode_timeout, values::duration);
+        settings.fill("decode_worker", &mut self.decode_worker, |text| Ok(PathBuf::from(text)));
     }
 
     /// Loads the model and starts the embedding service around it.
@@ -141,7 +140,8 @@ impl EncoderArgs {
         started.context("the model cannot be used")
     }
 
-    fn encoder_options(&self) -> EncoderOptions {
+    /// What decides how the model is loaded.
+    pub fn encoder_options(&self) -> EncoderOptions {
         let defaults = EncoderOptions::default();
         EncoderOptions {
             model: self.model.clone(),

@@ -1,5 +1,6 @@
 //! The command line. Every flag is an environment variable too, under the name that its help shows.
 
+mod check;
 mod embed;
 mod encoder;
 mod quickstart;
@@ -10,6 +11,7 @@ mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use check::{CheckArgs, FindingFormat};
 pub use embed::EmbedArgs;
 pub use encoder::EncoderArgs;
 pub use quickstart::QuickstartArgs;
@@ -44,6 +46,9 @@ pub enum Command {
     /// Run a SQL file: read, embed, write, until it is stopped or its sources end
     #[command(after_long_help = run::EXAMPLES)]
     Run(RunArgs),
+    /// Tell all that is wrong with a SQL file and with what it names, without running it
+    #[command(after_long_help = check::EXAMPLES)]
+    Check(CheckArgs),
     /// See it work: a broker in this process, media into Qdrant, three searches
     #[command(after_long_help = quickstart::EXAMPLES)]
     Quickstart(QuickstartArgs),
@@ -60,6 +65,8 @@ impl Command {
     pub fn default_log_level(&self) -> &'static str {
         match self {
             Self::Run(_) => "info",
+            // What is wrong is told among the findings.
+            Self::Check(_) => "error",
             Self::Embed(_) | Self::Search(_) | Self::Quickstart(_) | Self::DecodeWorker => "warn",
         }
     }
@@ -80,7 +87,7 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 
     /// error, warn, info, debug, trace, or a filter such as sightstream_model=debug,info [default: $RUST_LOG, else info
-    /// for `run` and warn for the others]
+    /// for `run`, error for `check` and warn for the others]
     #[arg(long, env = "SIGHTSTREAM_LOG_LEVEL", global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,
 }

@@ -11,7 +11,6 @@ use sightstream_connectors::kafka::{TOMBSTONES, Tombstones};
 use sightstream_sql::Script;
 
 use super::{EncoderArgs, Settings, values};
-use crate::error::UsageError;
 
 pub const EXAMPLES: &str = r#"Examples:
   sightstream run index_media.sql
@@ -100,18 +99,18 @@ pub struct JobArgs {
 
 impl JobArgs {
     /// Fills what neither a flag nor an environment variable says from the settings of a SQL file.
-    pub fn fill(&mut self, settings: &mut Settings) -> Result<(), UsageError> {
+    pub fn fill(&mut self, settings: &mut Settings) {
         settings.fill_shown(
             "dead_letters",
             &mut self.dead_letters,
             DeadLetterTarget::parse,
             DeadLetterTarget::shown,
-        )?;
-        settings.fill("tombstones", &mut self.tombstones, str::parse)?;
-        settings.fill("epoch_rows", &mut self.epoch_rows, values::count)?;
-        settings.fill("epoch_bytes", &mut self.epoch_bytes, values::bytes)?;
-        settings.fill("epoch_delay", &mut self.epoch_delay, values::duration)?;
-        settings.fill("epochs_in_flight", &mut self.epochs_in_flight, values::count)
+        );
+        settings.fill("tombstones", &mut self.tombstones, str::parse);
+        settings.fill("epoch_rows", &mut self.epoch_rows, values::count);
+        settings.fill("epoch_bytes", &mut self.epoch_bytes, values::bytes);
+        settings.fill("epoch_delay", &mut self.epoch_delay, values::duration);
+        settings.fill("epochs_in_flight", &mut self.epochs_in_flight, values::count);
     }
 
     /// Puts into the tables of `script` what holds for those that say nothing.

@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use sightstream_sql::Script;
+use sightstream_connectors::options::nearest;
 use sightstream_sql::script::Setting;
+use sightstream_sql::{Script, SqlError};
 
-use crate::error::UsageError;
-
-/// The settings of one file. Options take theirs; [`Settings::finish`] refuses what nobody took.
+/// The settings of one file. Options take theirs; [`Settings::finish`] tells all that is wrong
+/// with them, also those that nobody took.
 #[derive(Debug)]
 pub struct Settings {
     file: String,
     values: BTreeMap<String, Setting>,
     known: Vec<&'static str>,
+    errors: Vec<SqlError>,
 }
 
 impl Settings {
@@ -23,17 +24,13 @@ impl Settings {
             file: script.file().to_string(),
             values: script.settings().clone(),
             known: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
     /// Fills `slot` with the setting `name`, unless a flag or an environment variable has filled it already.
-    pub fn fill<T>(
-        &mut self,
-        name: &'static str,
-        slot: &mut Option<T>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<(), UsageError> {
-        self.fill_shown(name, slot, parse, str::to_string)
+    pub fn fill<T>(&mut self, name: &'static str, slot: &mut Option<T>, parse: impl FnOnce(&str) -> Result<T, String>) {
+        self.fill_shown(name, slot, parse, str::to_string);
     }
 
     /// As [`Settings::fill`], for a setting that may hold a password: an error tells what `shown` makes of the value.
@@ -43,33 +40,33 @@ impl Settings {
         slot: &mut Option<T>,
         parse: impl FnOnce(&str) -> Result<T, String>,
         shown: impl FnOnce(&str) -> String,
-    ) -> Result<(), UsageError> {
+    ) {
         self.known.push(name);
         let Some(Setting { value: text, line }) = self.values.remove(name) else {
-            return Ok(());
+            return;
         };
-        let value = parse(&text).map_err(|message| {
-            UsageError(format!(
-                "{}:{line}: sightstream.{name} cannot be '{}': {message}",
-                self.file,
-                shown(&text)
-            ))
-        })?;
-        slot.get_or_insert(value);
-        Ok(())
+        match parse(&text) {
+            Ok(value) => drop(slot.get_or_insert(value)),
+            Err(message) => {
+                let message = format!("sightstream.{name} cannot be '{}': {message}", shown(&text));
+                self.errors.push(SqlError::at(&self.file, line, message));
+            }
+        }
     }
 
-    /// Refuses settings that nothing has taken.
-    pub fn finish(self) -> Result<(), UsageError> {
-        // The first in the file is told.
-        match self.values.iter().min_by_key(|(_, setting)| setting.line) {
-            None => Ok(()),
-            Some((unknown, Setting { line, .. })) => Err(UsageError(format!(
-                "{}:{line}: unknown setting sightstream.{unknown}; the settings are {}",
-                self.file,
+    /// All that is wrong with the settings, those that nothing has taken among it.
+    pub fn finish(self) -> Vec<SqlError> {
+        let unknown = self.values.iter().map(|(unknown, Setting { line, .. })| {
+            let meant = nearest(unknown, self.known.iter().copied());
+            let hint = meant.map_or_else(String::new, |meant| format!("did you mean sightstream.{meant}? "));
+            let message = format!(
+                "unknown setting sightstream.{unknown}; {hint}the settings are {}",
                 self.known.join(", ")
-            ))),
-        }
+            );
+            SqlError::at(&self.file, *line, message)
+        });
+        let unknown: Vec<SqlError> = unknown.collect();
+        self.errors.into_iter().chain(unknown).collect()
     }
 }
 
@@ -86,6 +83,7 @@ mod tests {
             file: "index.sql".to_string(),
             values: [(name.to_string(), setting)].into(),
             known: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
@@ -93,23 +91,27 @@ mod tests {
         Ok(value.to_string())
     }
 
+    /// The one error of `settings`.
+    fn error(settings: Settings) -> String {
+        match settings.finish().as_slice() {
+            [error] => error.to_string(),
+            other => panic!("not one error: {other:?}"),
+        }
+    }
+
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         let (mut given, mut missing) = (Some("flag".to_string()), None);
-        settings("model", "file")
-            .fill("model", &mut given, text)
-            .expect("it can be parsed");
-        settings("model", "file")
-            .fill("model", &mut missing, text)
-            .expect("it can be parsed");
+        settings("model", "file").fill("model", &mut given, text);
+        settings("model", "file").fill("model", &mut missing, text);
         assert_eq!((given.as_deref(), missing.as_deref()), (Some("flag"), Some("file")));
     }
 
     #[test]
     fn a_wrong_value_names_its_line_and_the_setting() {
-        let mut slot = None;
-        let error = settings("min_pixels", "few").fill("min_pixels", &mut slot, crate::args::values::pixels);
-        let error = error.expect_err("'few' is no number").to_string();
+        let mut settings = settings("min_pixels", "few");
+        settings.fill("min_pixels", &mut None, crate::args::values::pixels);
+        let error = error(settings);
         assert!(
             error.starts_with("index.sql:3: sightstream.min_pixels cannot be 'few'"),
             "{error}"
@@ -118,9 +120,9 @@ mod tests {
 
     #[test]
     fn a_password_in_a_wrong_value_is_not_told() {
-        let mut job = crate::args::JobArgs::default();
-        let error = job.fill(&mut settings("dead_letters", "kafka://h/t?sasl.password=s3cret&bad=1"));
-        let error = error.expect_err("there is no setting 'bad'").to_string();
+        let mut settings = settings("dead_letters", "kafka://h/t?sasl.password=s3cret&bad=1");
+        crate::args::JobArgs::default().fill(&mut settings);
+        let error = error(settings);
         assert!(
             error.starts_with("index.sql:3: sightstream.dead_letters cannot be 'kafka://h/t': "),
             "{error}"
@@ -129,14 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_setting_is_answered_with_the_known_ones() {
+    fn a_misspelt_setting_is_answered_with_the_one_that_was_meant() {
         let mut settings = settings("modle", "x");
-        settings
-            .fill("model", &mut None, text)
-            .expect("there is nothing to parse");
-        let error = settings.finish().expect_err("there is no such setting").to_string();
+        settings.fill("model", &mut None, text);
+        let error = error(settings);
         assert!(
-            error.contains("sightstream.modle") && error.contains("the settings are model"),
+            error.contains("unknown setting sightstream.modle; did you mean sightstream.model?"),
             "{error}"
         );
     }

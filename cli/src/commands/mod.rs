@@ -1,11 +1,13 @@
 //! The commands, one a module.
 
+mod check;
 mod embed;
 mod job;
 mod quickstart;
 mod run;
 mod search;
 mod signals;
+mod sql_file;
 
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ pub fn execute(command: Command) -> anyhow::Result<Outcome> {
         Command::Embed(args) => on_runtime(embed::execute(args)),
         Command::Search(args) => on_runtime(search::execute(args)),
         Command::Run(args) => on_runtime(run::execute(args)),
+        Command::Check(args) => on_runtime(check::execute(args)),
         Command::Quickstart(args) => on_runtime(quickstart::execute(args)),
         // One thread, which confines itself before it decodes.
         Command::DecodeWorker => Ok(isolation::run_worker().map(|()| Outcome::Done)?),

@@ -2,27 +2,20 @@
 
 use std::time::Instant;
 
-use anyhow::Context;
-use sightstream_sql::{Job, JobSummary, Plan, Script};
+use sightstream_sql::{Job, JobSummary, Plan, SqlErrors};
 
 use super::job::{self, Extent, Watch};
 use super::signals;
-use crate::args::{RunArgs, Settings};
-use crate::error::{Outcome, UsageError};
+use super::sql_file::SqlFile;
+use crate::args::RunArgs;
+use crate::error::Outcome;
 use crate::metrics::Endpoint;
 use crate::{logging, progress};
 
 /// Runs the file that `args` name.
 pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
-    let name = args.file.display().to_string();
-    let text = std::fs::read_to_string(&args.file).with_context(|| format!("cannot read the SQL file {name}"))?;
-    let mut script = Script::parse(&text, &name).map_err(|error| UsageError(error.to_string()))?;
-    let mut settings = Settings::of(&script);
-    args.encoder.fill(&mut settings)?;
-    args.job.fill(&mut settings)?;
-    settings.finish()?;
-    args.job.set_defaults(&mut script);
-    let plan = Plan::new(script).await.map_err(|error| UsageError(error.to_string()))?;
+    let SqlFile { plan, errors } = SqlFile::read(&args.file, &mut args.encoder, &mut args.job).await?;
+    SqlErrors::unless_any(errors, ())?;
     let prints_rows = plan.prints_rows();
 
     let stop = signals::stop_on_signals()?;

@@ -20,6 +20,7 @@
 
 mod lines;
 mod parquet;
+mod probe;
 mod sink;
 mod source;
 
@@ -30,6 +31,7 @@ use ::parquet::basic::{Compression, ZstdLevel};
 use url::Url;
 
 pub(crate) use lines::LinesFile;
+pub(crate) use probe::{probe_sink, probe_source};
 pub use sink::{LinesSink, PartsSink};
 pub use source::FileSource;
 
@@ -62,65 +64,60 @@ struct Common {
     directory: bool,
 }
 
-fn common(table: &TableDefinition, options: &mut Options, role: &str) -> Result<Common, ConnectorError> {
+fn common(table: &TableDefinition, options: &mut Options, role: &str) -> Option<Common> {
     options.take("connector");
-    let declared = options.require("type")?;
-    if declared != role {
-        return Err(options.error(format!(
-            "the table is declared with type = '{declared}' and used as a {role}; write type = '{role}'"
-        )));
-    }
-    let path = options.require("path")?;
-    let path = if path.starts_with("file:") {
-        Url::parse(&path)
-            .ok()
-            .and_then(|url| url.to_file_path().ok())
-            .ok_or_else(|| {
-                options.error(format!(
-                    "the option 'path' cannot be '{path}'; a file URL is file:///directory/file"
-                ))
-            })?
-    } else if path.contains("://") {
-        return Err(options.error(format!(
-            "the option 'path' is a local path or a file: URL and cannot be '{path}'"
-        )));
-    } else {
-        PathBuf::from(path)
-    };
-    let format = match take_format(options, &["json", "parquet"])? {
-        "parquet" => FileFormat::Parquet,
-        _ => FileFormat::Json,
-    };
-    let json = JsonOptions::take(options)?;
-    Ok(Common {
-        path,
-        format,
-        json,
+    options.attempt(|options| options.require_role(role));
+    let path = options.attempt(path);
+    let format = options.attempt(|options| {
+        Ok(match take_format(options, &["json", "parquet"])? {
+            "parquet" => FileFormat::Parquet,
+            _ => FileFormat::Json,
+        })
+    });
+    let json = options.attempt(JsonOptions::take);
+    Some(Common {
+        path: path?,
+        format: format?,
+        json: json?,
         directory: table.connector() == "filesystem",
     })
 }
 
+fn path(options: &mut Options) -> Result<PathBuf, ConnectorError> {
+    let path = options.require("path")?;
+    if path.starts_with("file:") {
+        let local = Url::parse(&path).ok().and_then(|url| url.to_file_path().ok());
+        return local.ok_or_else(|| {
+            let message = format!("the option 'path' cannot be '{path}'; a file URL is file:///directory/file");
+            options.error_at("path", message)
+        });
+    }
+    if path.contains("://") {
+        let message = format!("the option 'path' is a local path or a file: URL and cannot be '{path}'");
+        return Err(options.error_at("path", message));
+    }
+    Ok(PathBuf::from(path))
+}
+
 fn source(table: &TableDefinition, context: &SourceContext) -> Result<source::Config, ConnectorError> {
     let mut options = table.options();
-    let Common {
-        path,
-        format,
-        json,
-        directory,
-    } = common(table, &mut options, "source")?;
-    let bad_data = BadData::take(&mut options)?;
-    options.finish()?;
-    let decoder = RecordDecoder::new(table, json)?;
-    Ok(source::Config {
-        table: table.clone(),
-        path,
-        directory,
-        format,
-        json,
-        decoder,
-        bad_data,
-        limits: context.limits,
-        max_line: source::MAX_LINE,
+    let common = common(table, &mut options, "source");
+    let bad_data = options.attempt(BadData::take);
+    let json = common.as_ref().map(|common| common.json).unwrap_or_default();
+    let decoder = options.attempt(|_| RecordDecoder::new(table, json));
+    options.finish(|| {
+        let common = common?;
+        Some(source::Config {
+            table: table.clone(),
+            path: common.path,
+            directory: common.directory,
+            format: common.format,
+            json,
+            decoder: decoder?,
+            bad_data: bad_data?,
+            limits: context.limits,
+            max_line: source::MAX_LINE,
+        })
     })
 }
 
@@ -137,16 +134,26 @@ enum SinkConfig {
 
 fn sink(table: &TableDefinition) -> Result<SinkConfig, ConnectorError> {
     let mut options = table.options();
+    let common = common(table, &mut options, "sink");
+    let config = options.attempt(|options| match common {
+        None => Ok(None),
+        Some(common) => sink_config(common, options).map(Some),
+    });
+    options.finish(|| config.flatten())
+}
+
+fn sink_config(common: Common, options: &mut Options) -> Result<SinkConfig, ConnectorError> {
     let Common {
         path,
         format,
         json,
         directory,
-    } = common(table, &mut options, "sink")?;
-    let config = match (directory, format) {
+    } = common;
+    Ok(match (directory, format) {
         (false, FileFormat::Json) => SinkConfig::Lines { path, json },
         (false, FileFormat::Parquet) => {
-            return Err(options.error(
+            return Err(options.error_at(
+                "format",
                 "rows cannot be added to one Parquet file; write connector = 'filesystem' and the path of a \
                  directory, or format = 'json'",
             ));
@@ -155,16 +162,11 @@ fn sink(table: &TableDefinition) -> Result<SinkConfig, ConnectorError> {
             directory: path,
             encoding: sink::PartEncoding::Json(json),
         },
-        (true, FileFormat::Parquet) => {
-            let encoding = sink::PartEncoding::Parquet(compression(&mut options)?);
-            SinkConfig::Parts {
-                directory: path,
-                encoding,
-            }
-        }
-    };
-    options.finish()?;
-    Ok(config)
+        (true, FileFormat::Parquet) => SinkConfig::Parts {
+            directory: path,
+            encoding: sink::PartEncoding::Parquet(compression(options)?),
+        },
+    })
 }
 
 fn compression(options: &mut Options) -> Result<Compression, ConnectorError> {
@@ -175,22 +177,20 @@ fn compression(options: &mut Options) -> Result<Compression, ConnectorError> {
         Some("lz4_raw") => Compression::LZ4_RAW,
         Some("uncompressed") => Compression::UNCOMPRESSED,
         Some(other) => {
-            return Err(options.error(format!(
-                "'parquet.compression' is 'zstd', 'snappy', 'gzip', 'lz4_raw' or 'uncompressed' and cannot be \
-                 '{other}'"
-            )));
+            return Err(options.error_at(
+                "parquet.compression",
+                format!(
+                    "'parquet.compression' is 'zstd', 'snappy', 'gzip', 'lz4_raw' or 'uncompressed' and cannot be \
+                     '{other}'"
+                ),
+            ));
         }
     })
 }
 
 /// Checks the options of a source without touching the files.
 pub(crate) fn validate_source(table: &TableDefinition) -> Result<(), ConnectorError> {
-    let context = SourceContext {
-        limits: Default::default(),
-        until_caught_up: false,
-        member: String::new(),
-    };
-    source(table, &context).map(drop)
+    source(table, &SourceContext::for_validation()).map(drop)
 }
 
 /// Checks the options of a sink without touching the files.

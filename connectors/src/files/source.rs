@@ -287,7 +287,7 @@ pub(super) fn record(table: &str, path: String, row: i64, value: Vec<u8>) -> Sou
     }
 }
 
-fn find(config: &Config) -> Result<VecDeque<PathBuf>, ConnectorError> {
+pub(super) fn find(config: &Config) -> Result<VecDeque<PathBuf>, ConnectorError> {
     let path = &config.path;
     let kind = fs::metadata(path).map_err(io_error(path))?;
     if kind.is_file() {

@@ -71,18 +71,20 @@ impl JsonOptions {
             None | Some("base64") => BytesEncoding::Base64,
             Some("hex") => BytesEncoding::Hex,
             Some(other) => {
-                return Err(options.error(format!(
-                    "'json.bytes_encoding' is 'base64' or 'hex' and cannot be '{other}'"
-                )));
+                return Err(options.error_at(
+                    "json.bytes_encoding",
+                    format!("'json.bytes_encoding' is 'base64' or 'hex' and cannot be '{other}'"),
+                ));
             }
         };
         let timestamps = match options.take("json.timestamp_format").as_deref() {
             None | Some("rfc3339" | "RFC3339") => Timestamps::Rfc3339,
             Some("unix_millis" | "UnixMillis") => Timestamps::UnixMillis,
             Some(other) => {
-                return Err(options.error(format!(
-                    "'json.timestamp_format' is 'rfc3339' or 'unix_millis' and cannot be '{other}'"
-                )));
+                return Err(options.error_at(
+                    "json.timestamp_format",
+                    format!("'json.timestamp_format' is 'rfc3339' or 'unix_millis' and cannot be '{other}'"),
+                ));
             }
         };
         Ok(Self { bytes, timestamps })
@@ -106,9 +108,10 @@ impl BadData {
             None | Some("dead_letter") => Ok(Self::DeadLetter),
             Some("drop") => Ok(Self::Drop),
             Some("fail") => Ok(Self::Fail),
-            Some(other) => Err(options.error(format!(
-                "'bad_data' is 'dead_letter', 'drop' or 'fail' and cannot be '{other}'"
-            ))),
+            Some(other) => Err(options.error_at(
+                "bad_data",
+                format!("'bad_data' is 'dead_letter', 'drop' or 'fail' and cannot be '{other}'"),
+            )),
         }
     }
 }
@@ -117,9 +120,12 @@ impl BadData {
 pub(crate) fn take_format(options: &mut Options, allowed: &[&'static str]) -> Result<&'static str, ConnectorError> {
     let given = options.require("format")?;
     allowed.iter().find(|name| **name == given).copied().ok_or_else(|| {
-        options.error(format!(
-            "the option 'format' cannot be '{given}' here; it can be '{}'",
-            allowed.join("' or '")
-        ))
+        options.error_at(
+            "format",
+            format!(
+                "the option 'format' cannot be '{given}' here; it can be '{}'",
+                allowed.join("' or '")
+            ),
+        )
     })
 }

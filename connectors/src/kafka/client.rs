@@ -167,14 +167,16 @@ where
     }
 }
 
-enum Look {
+/// What a look at a topic shows.
+pub(super) enum Look {
     Partitions(Vec<i32>),
     Unknown,
     Denied(String),
     Away(String),
 }
 
-fn look(metadata: &KafkaResult<Metadata>) -> Look {
+/// What the answer to a question for a topic says.
+pub(super) fn look(metadata: &KafkaResult<Metadata>) -> Look {
     let topics = match metadata {
         Ok(metadata) => metadata.topics(),
         Err(error) => {

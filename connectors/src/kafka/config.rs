@@ -87,57 +87,74 @@ pub(super) struct SourceConfig {
 impl SourceConfig {
     pub(super) fn new(table: &TableDefinition) -> Result<Self, ConnectorError> {
         let mut options = table.options();
-        let (mut connection, json) = common(&mut options, "source")?;
-        let offset = options.take("source.offset");
-        let reset = connection.client.remove("auto.offset.reset");
-        if reset.is_some() && offset.as_deref() != Some("group") {
-            return Err(options.error(
-                "'auto.offset.reset' in 'client_configs' goes with 'source.offset' = 'group'; otherwise write \
-                 'source.offset' = 'earliest' or 'latest'",
-            ));
+        let (mut connection, json) = common(&mut options, "source");
+        let reset = connection
+            .as_mut()
+            .and_then(|connection| connection.client.remove("auto.offset.reset"));
+        let start = options.attempt(|options| start(options, reset.as_deref()));
+        let read_committed = options.attempt(read_committed);
+        let (group, prefix) = (options.take("source.group_id"), options.take("source.group_id_prefix"));
+        let bad_data = options.attempt(BadData::take);
+        let tombstones = options.attempt(|options| Ok(options.parse(TOMBSTONES)?.unwrap_or_default()));
+        if let Some(connection) = &connection {
+            options.attempt(|options| refuse_incremental_rebalance(connection, options));
         }
-        let start = match (offset.as_deref(), reset.as_deref()) {
-            (Some("earliest"), _) | (Some("group"), Some("earliest" | "smallest" | "beginning")) => Start::Earliest,
-            (None | Some("latest"), _) | (Some("group"), None | Some("latest" | "largest" | "end")) => Start::Latest,
-            (Some("group"), Some(other)) => {
-                return Err(options.error(format!("'auto.offset.reset' is 'earliest' or 'latest', not '{other}'")));
-            }
-            (Some(other), _) => {
-                return Err(options.error(format!(
-                    "'source.offset' is 'earliest', 'latest' or 'group' and cannot be '{other}'"
-                )));
-            }
-        };
-        let read_committed = match options.take("source.read_mode").as_deref() {
-            None | Some("read_uncommitted") => false,
-            Some("read_committed") => true,
-            Some(other) => {
-                return Err(options.error(format!(
-                    "'source.read_mode' is 'read_committed' or 'read_uncommitted' and cannot be '{other}'"
-                )));
-            }
-        };
-        let default_group = format!("sightstream-{}-{}", connection.topic, table.name);
-        let group = match (options.take("source.group_id"), options.take("source.group_id_prefix")) {
-            (Some(group), _) => group,
-            (None, Some(prefix)) => format!("{prefix}-{default_group}"),
-            (None, None) => default_group,
-        };
-        let bad_data = BadData::take(&mut options)?;
-        let tombstones = options.parse(TOMBSTONES)?.unwrap_or_default();
-        refuse_incremental_rebalance(&connection, &options)?;
-        options.finish()?;
-        let decoder = RecordDecoder::new(table, json)?;
-        Ok(Self {
-            table: table.name.clone(),
-            connection,
-            group,
-            start,
-            read_committed,
-            bad_data,
-            tombstones,
-            decoder,
+        let decoder = options.attempt(|_| RecordDecoder::new(table, json.unwrap_or_default()));
+        options.finish(|| {
+            let connection = connection?;
+            let default_group = format!("sightstream-{}-{}", connection.topic, table.name);
+            let group = match (group, prefix) {
+                (Some(group), _) => group,
+                (None, Some(prefix)) => format!("{prefix}-{default_group}"),
+                (None, None) => default_group,
+            };
+            Some(Self {
+                table: table.name.clone(),
+                connection,
+                group,
+                start: start?,
+                read_committed: read_committed?,
+                bad_data: bad_data?,
+                tombstones: tombstones?,
+                decoder: decoder?,
+            })
         })
+    }
+}
+
+fn start(options: &mut Options, reset: Option<&str>) -> Result<Start, ConnectorError> {
+    const OFFSET: &str = "source.offset";
+    let offset = options.take(OFFSET);
+    if reset.is_some() && offset.as_deref() != Some("group") {
+        return Err(options.error_at(
+            "client_configs",
+            "'auto.offset.reset' in 'client_configs' goes with 'source.offset' = 'group'; otherwise write \
+             'source.offset' = 'earliest' or 'latest'",
+        ));
+    }
+    match (offset.as_deref(), reset) {
+        (Some("earliest"), _) | (Some("group"), Some("earliest" | "smallest" | "beginning")) => Ok(Start::Earliest),
+        (None | Some("latest"), _) | (Some("group"), None | Some("latest" | "largest" | "end")) => Ok(Start::Latest),
+        (Some("group"), Some(other)) => Err(options.error_at(
+            "client_configs",
+            format!("'auto.offset.reset' is 'earliest' or 'latest', not '{other}'"),
+        )),
+        (Some(other), _) => Err(options.error_at(
+            OFFSET,
+            format!("'source.offset' is 'earliest', 'latest' or 'group' and cannot be '{other}'"),
+        )),
+    }
+}
+
+fn read_committed(options: &mut Options) -> Result<bool, ConnectorError> {
+    const MODE: &str = "source.read_mode";
+    match options.take(MODE).as_deref() {
+        None | Some("read_uncommitted") => Ok(false),
+        Some("read_committed") => Ok(true),
+        Some(other) => Err(options.error_at(
+            MODE,
+            format!("'source.read_mode' is 'read_committed' or 'read_uncommitted' and cannot be '{other}'"),
+        )),
     }
 }
 
@@ -156,61 +173,80 @@ pub(super) struct SinkConfig {
 impl SinkConfig {
     pub(super) fn new(table: &TableDefinition) -> Result<Self, ConnectorError> {
         let mut options = table.options();
-        let (connection, json) = common(&mut options, "sink")?;
-        match options.take("sink.commit_mode").as_deref() {
-            None | Some("at_least_once") => {}
-            Some("exactly_once") => {
-                return Err(options.error(
-                    "'sink.commit_mode' = 'exactly_once' is not there: rows are written at least once, so a restart \
-                     may write the last ones again; give the topic's readers a key to tell them by \
-                     ('sink.key_field'), or run the query on Arroyo",
-                ));
+        let (connection, json) = common(&mut options, "sink");
+        options.attempt(commit_mode);
+        let schema = &table.schema;
+        let key = options.attempt(|options| column(options, "sink.key_field", schema));
+        let timestamp = options.attempt(|options| timestamp_column(options, schema));
+        let headers = options.attempt(|options| {
+            const FIELD: &str = "sink.headers_field";
+            let index = column(options, FIELD, schema)?;
+            match index.map_or(Ok(()), |index| check_headers(schema, index)) {
+                Ok(()) => Ok(index),
+                Err(reason) => Err(options.error_at(FIELD, reason)),
             }
-            Some(other) => {
-                return Err(options.error(format!("'sink.commit_mode' is 'at_least_once' and cannot be '{other}'")));
-            }
-        }
-        let mut column = |option: &str| {
-            let Some(name) = options.take(option) else {
-                return Ok(None);
-            };
-            table.schema.index_of(&name).map(Some).map_err(|_| {
-                options.error(format!(
-                    "'{option}' names the column `{name}`, which the table does not have"
-                ))
-            })
-        };
-        let key = column("sink.key_field")?;
-        let timestamp = column("sink.timestamp_field")?;
-        if let Some(index) = timestamp
-            && !matches!(table.schema.field(index).data_type(), DataType::Timestamp(..))
-        {
-            return Err(options.error(format!(
-                "'sink.timestamp_field' names the column `{}`, which is no TIMESTAMP",
-                table.schema.field(index).name()
-            )));
-        }
-        let headers = column("sink.headers_field")?;
-        if let Some(index) = headers {
-            check_headers(&table.schema, index).map_err(|reason| options.error(reason))?;
-        }
-        if let Some(metadata) = table.metadata_columns.first() {
-            return Err(options.error(format!(
+        });
+        options.attempt(|options| match table.metadata_columns.first() {
+            None => Ok(()),
+            Some(metadata) => Err(options.error(format!(
                 "column `{}` is METADATA, which only a source has; for a key write 'sink.key_field', for headers \
                  'sink.headers_field'",
                 metadata.column
-            )));
-        }
-        options.finish()?;
-        Ok(Self {
-            table: table.name.clone(),
-            connection,
-            schema: table.schema.clone(),
-            json,
-            key,
-            timestamp,
-            headers,
+            ))),
+        });
+        options.finish(|| {
+            Some(Self {
+                table: table.name.clone(),
+                connection: connection?,
+                schema: table.schema.clone(),
+                json: json?,
+                key: key?,
+                timestamp: timestamp?,
+                headers: headers?,
+            })
         })
+    }
+}
+
+fn commit_mode(options: &mut Options) -> Result<(), ConnectorError> {
+    const MODE: &str = "sink.commit_mode";
+    match options.take(MODE).as_deref() {
+        None | Some("at_least_once") => Ok(()),
+        Some("exactly_once") => Err(options.error_at(
+            MODE,
+            "'sink.commit_mode' = 'exactly_once' is not there: rows are written at least once, so a restart may write \
+             the last ones again; give the topic's readers a key to tell them by ('sink.key_field'), or run the query \
+             on Arroyo",
+        )),
+        Some(other) => Err(options.error_at(
+            MODE,
+            format!("'sink.commit_mode' is 'at_least_once' and cannot be '{other}'"),
+        )),
+    }
+}
+
+/// The index of the column that `option` names.
+fn column(options: &mut Options, option: &str, schema: &SchemaRef) -> Result<Option<usize>, ConnectorError> {
+    let Some(name) = options.take(option) else {
+        return Ok(None);
+    };
+    schema.index_of(&name).map(Some).map_err(|_| {
+        options.error_at(
+            option,
+            format!("'{option}' names the column `{name}`, which the table does not have"),
+        )
+    })
+}
+
+fn timestamp_column(options: &mut Options, schema: &SchemaRef) -> Result<Option<usize>, ConnectorError> {
+    const FIELD: &str = "sink.timestamp_field";
+    let index = column(options, FIELD, schema)?;
+    match index.map(|index| schema.field(index)) {
+        Some(field) if !matches!(field.data_type(), DataType::Timestamp(..)) => Err(options.error_at(
+            FIELD,
+            format!("'{FIELD}' names the column `{}`, which is no TIMESTAMP", field.name()),
+        )),
+        _ => Ok(index),
     }
 }
 
@@ -236,38 +272,47 @@ fn check_headers(schema: &SchemaRef, index: usize) -> Result<(), String> {
 }
 
 /// The options that sources and sinks share.
-fn common(options: &mut Options, role: &str) -> Result<(Connection, JsonOptions), ConnectorError> {
+fn common(options: &mut Options, role: &str) -> (Option<Connection>, Option<JsonOptions>) {
     options.take("connector");
-    let declared = options.require("type")?;
-    if declared != role {
-        return Err(options.error(format!(
-            "the table is declared with type = '{declared}' and used as a {role}; write type = '{role}'"
-        )));
-    }
-    take_format(options, &["json"])?;
-    let servers = options.require("bootstrap_servers")?;
-    let topic = options.require("topic")?;
-    let mut client = authentication(options)?;
-    if let Some(given) = options.take("client_configs") {
-        client.extend(client_configs(&given, options)?);
-    }
-    let json = JsonOptions::take(options)?;
-    let connection = Connection { servers, topic, client };
-    connection.check().map_err(|reason| options.error(reason))?;
-    Ok((connection, json))
+    options.attempt(|options| options.require_role(role));
+    options.attempt(|options| take_format(options, &["json"]));
+    let servers = options.attempt(|options| options.require("bootstrap_servers"));
+    let topic = options.attempt(|options| options.require("topic"));
+    let own = options.attempt(authentication);
+    let given = options.attempt(client_configs);
+    let json = options.attempt(JsonOptions::take);
+    let (Some(own), Some(given)) = (own, given) else {
+        return (None, json);
+    };
+    let mut connection = Connection {
+        servers: servers.clone().unwrap_or_default(),
+        topic: topic.clone().unwrap_or_default(),
+        client: own,
+    };
+    connection.client.extend(given);
+    let checked = options.attempt(|options| {
+        connection
+            .check()
+            .map_err(|reason| options.error_at("client_configs", reason))
+    });
+    let complete = servers.is_some() && topic.is_some() && checked.is_some();
+    (complete.then_some(connection), json)
 }
 
-fn client_configs(given: &str, options: &Options) -> Result<BTreeMap<String, String>, ConnectorError> {
+fn client_configs(options: &mut Options) -> Result<BTreeMap<String, String>, ConnectorError> {
+    const CONFIGS: &str = "client_configs";
+    let given = options.take(CONFIGS).unwrap_or_default();
     let mut settings = BTreeMap::new();
     for pair in given.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let Some((name, value)) = pair.split_once('=') else {
-            return Err(options.error(format!(
-                "'client_configs' is 'name=value,name=value'; '{pair}' has no '='"
-            )));
+            return Err(options.error_at(
+                CONFIGS,
+                format!("'client_configs' is 'name=value,name=value'; '{pair}' has no '='"),
+            ));
         };
         let (name, value) = (name.trim(), value.trim());
         if let Some((_, reason)) = OWN_SETTINGS.iter().find(|(own, _)| *own == name) {
-            return Err(options.error(format!("'{name}' in 'client_configs' {reason}")));
+            return Err(options.error_at(CONFIGS, format!("'{name}' in 'client_configs' {reason}")));
         }
         settings.insert(name.to_string(), value.to_string());
     }
@@ -284,10 +329,13 @@ fn authentication(options: &mut Options) -> Result<BTreeMap<String, String>, Con
             ("sasl.password".to_string(), options.require("auth.password")?),
         ]
         .into()),
-        Some(other) => Err(options.error(format!(
-            "'auth.type' is 'none' or 'sasl' and cannot be '{other}'; certificates and Kerberos are set in \
-             'client_configs' (security.protocol=SSL,ssl.ca.location=…)"
-        ))),
+        Some(other) => Err(options.error_at(
+            "auth.type",
+            format!(
+                "'auth.type' is 'none' or 'sasl' and cannot be '{other}'; certificates and Kerberos are set in \
+                 'client_configs' (security.protocol=SSL,ssl.ca.location=…)"
+            ),
+        )),
     }
 }
 
@@ -296,7 +344,8 @@ fn authentication(options: &mut Options) -> Result<BTreeMap<String, String>, Con
 fn refuse_incremental_rebalance(connection: &Connection, options: &Options) -> Result<(), ConnectorError> {
     let setting = |name: &str| connection.client.get(name).map(String::as_str).unwrap_or_default();
     if setting("partition.assignment.strategy").contains("cooperative") || setting("group.protocol") == "consumer" {
-        return Err(options.error(
+        return Err(options.error_at(
+            "client_configs",
             "in 'client_configs', cooperative rebalancing and group.protocol=consumer cannot be used; \
              partition.assignment.strategy may be range or roundrobin",
         ));

@@ -22,6 +22,7 @@
 
 mod client;
 mod config;
+mod probe;
 mod sink;
 mod source;
 mod writer;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 pub use client::Connection;
 pub use config::{TOMBSTONES, Tombstones};
+pub(crate) use probe::{probe_sink, probe_source, probe_topic};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub(crate) use writer::{Outgoing, TopicWriter};

@@ -147,9 +147,7 @@ impl Wanted<'_> {
         let Some(found) = backend.describe(name).await? else {
             return match target {
                 None => Ok(None),
-                Some(target) => Err(backend.refusal(format!(
-                    "the alias '{alias}' leads to the collection '{target}', which does not exist; delete the alias"
-                ))),
+                Some(target) => Err(backend.refusal(Self::dangling(alias, &target))),
             };
         };
         self.check(backend, alias, &found)?;
@@ -173,8 +171,7 @@ impl Wanted<'_> {
         let Some(layout) = self.layout(example) else {
             return Ok(None);
         };
-        let suffix = self.space.map_or(EXTERNAL, |space| space.fingerprint.as_str());
-        let name = format!("{alias}__{suffix}");
+        let name = self.own_name(alias);
         // A run that was killed between the two steps left the collection without its alias.
         if backend.describe(&name).await?.is_none() {
             tracing::info!(
@@ -194,7 +191,7 @@ impl Wanted<'_> {
     }
 
     fn layout(&self, example: Option<&Vectors>) -> Option<Layout> {
-        let distance = self.distance.unwrap_or(Distance::Cosine);
+        let distance = self.distance_to_make();
         match self.space {
             Some(space) => Some(Layout {
                 vectors: [(
@@ -230,58 +227,98 @@ impl Wanted<'_> {
         }
     }
 
+    /// The name of the collection that is made behind `alias`.
+    pub fn own_name(&self, alias: &str) -> String {
+        let suffix = self.space.map_or(EXTERNAL, |space| space.fingerprint.as_str());
+        format!("{alias}__{suffix}")
+    }
+
+    /// The distance of a collection that is made.
+    pub fn distance_to_make(&self) -> Distance {
+        self.distance.unwrap_or(Distance::Cosine)
+    }
+
+    /// What is wrong with an alias that leads nowhere.
+    pub fn dangling(alias: &str, target: &str) -> String {
+        format!("the alias '{alias}' leads to the collection '{target}', which does not exist; delete the alias")
+    }
+
     fn check(&self, backend: &dyn Backend, alias: &str, found: &Description) -> Result<(), ConnectorError> {
+        let problems = self.problems(alias, found);
+        if !problems.is_empty() {
+            return Err(backend.refusal(problems.join("; ")));
+        }
+        if let Some(space) = self.space
+            && self.model_is_unknown(alias, found)
+        {
+            tracing::warn!(
+                system = backend.system(),
+                collection = found.name,
+                model = space.model,
+                "the collection does not say which model filled it; taking it that it was this one"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether nothing tells which model filled the collection `found`.
+    pub fn model_is_unknown(&self, alias: &str, found: &Description) -> bool {
+        fingerprint_of(alias, found).is_none()
+    }
+
+    /// Why the collection `found` behind `alias` cannot take the vectors; nothing if it can.
+    pub fn problems(&self, alias: &str, found: &Description) -> Vec<String> {
         let name = &found.name;
         let way_out = format!("write to another collection, or delete '{name}' to fill it anew");
+        let mut problems = Vec::new();
         if let Some(wanted) = self.distance
             && let Some(other) = found.layout.vectors.values().find(|params| params.distance != wanted)
         {
-            return Err(backend.refusal(format!(
+            problems.push(format!(
                 "the collection '{name}' has the distance {}, and the table asks for {wanted}; write distance = \
                  '{}' in the table's options, or {way_out}",
                 other.distance, other.distance
-            )));
+            ));
         }
-        let Some(space) = self.space else { return Ok(()) };
+        let Some(space) = self.space else { return problems };
         let Some(params) = found.layout.vectors.get("") else {
             let names: Vec<&str> = found.layout.vectors.keys().map(String::as_str).collect();
-            return Err(backend.refusal(format!(
+            problems.push(format!(
                 "the collection '{name}' has only named vectors ({}), and embed() gives one without a name; {way_out}",
                 names.join(", ")
-            )));
+            ));
+            return problems;
         };
         let model = found.layout.metadata_text(MODEL_KEY).unwrap_or("an unknown model");
         if params.size != space.dimension {
-            return Err(backend.refusal(format!(
+            problems.push(format!(
                 "the collection '{name}' holds vectors of {} numbers ({model}), and the model '{}' gives {}; use the \
                  model that filled it, or {way_out}",
                 params.size, space.model, space.dimension
-            )));
+            ));
+            return problems;
         }
-        // Servers before 1.16 keep no metadata: there the fingerprint in the name has to do.
-        let fingerprint = found.layout.metadata_text(FINGERPRINT_KEY).or_else(|| {
-            name.strip_prefix(alias)?
-                .strip_prefix("__")
-                .filter(|suffix| *suffix != EXTERNAL)
-        });
-        match fingerprint {
-            Some(other) if other != space.fingerprint => Err(backend.refusal(format!(
+        if let Some(other) = fingerprint_of(alias, found).filter(|other| *other != space.fingerprint) {
+            problems.push(format!(
                 "the collection '{name}' holds vectors of {model} (fingerprint {other}), which cannot be compared with \
                  those of the model '{}' (fingerprint {}); use the model that filled it, or {way_out}",
                 space.model, space.fingerprint
-            ))),
-            Some(_) => Ok(()),
-            None => {
-                tracing::warn!(
-                    system = backend.system(),
-                    collection = name,
-                    model = space.model,
-                    "the collection does not say which model filled it; taking it that it was this one"
-                );
-                Ok(())
-            }
+            ));
         }
+        problems
     }
+}
+
+/// The fingerprint of the model that filled the collection `found` behind `alias`, if anything tells.
+fn fingerprint_of<'a>(alias: &str, found: &'a Description) -> Option<&'a str> {
+    // Servers before 1.16 keep no metadata: there the fingerprint in the name has to do.
+    found.layout.metadata_text(FINGERPRINT_KEY).or_else(|| {
+        found
+            .name
+            .strip_prefix(alias)?
+            .strip_prefix("__")
+            .filter(|suffix| *suffix != EXTERNAL)
+    })
 }
 
 /// Why `name` cannot name a collection; `None` if it can. Qdrant's own rules, and room for the fingerprint that is put

@@ -121,43 +121,56 @@ impl SinkConfig {
         options.take("connector");
         options.take("type");
         options.take("format");
-        let url = options.require("url")?;
-        let location =
-            Location::parse(&url).map_err(|problem| options.error(format!("the option 'url': {problem}")))?;
+        let location = options.attempt(|options| {
+            let url = options.require("url")?;
+            Location::parse(&url).map_err(|problem| options.error_at("url", format!("the option 'url': {problem}")))
+        });
         let collection = options.take("collection");
         if let Some(problem) = collection.as_deref().and_then(name_problem) {
-            return Err(options.error(format!("the option 'collection': {problem}")));
+            options.attempt(|options| {
+                Err::<(), _>(options.error_at("collection", format!("the option 'collection': {problem}")))
+            });
         }
-        let distance = options.parse::<Distance>("distance")?;
-        let defaults = ConnectionOptions::default();
-        let connection = ConnectionOptions {
-            api_key: options.take("api_key").filter(|key| !key.is_empty()),
-            timeout: seconds(&mut options, "timeout_seconds")?.unwrap_or(defaults.timeout),
-            connect_timeout: seconds(&mut options, "connect_timeout_seconds")?.unwrap_or(defaults.connect_timeout),
-        };
-        let batch_points = options.parse::<usize>("batch_points")?.unwrap_or(256);
-        if batch_points == 0 {
-            return Err(options.error("the option 'batch_points' must be at least 1"));
+        let distance = options.attempt(|options| options.parse::<Distance>("distance"));
+        let api_key = options.take("api_key").filter(|key| !key.is_empty());
+        let timeout = options.attempt(|options| seconds(options, "timeout_seconds"));
+        let connect_timeout = options.attempt(|options| seconds(options, "connect_timeout_seconds"));
+        let batch_points = options.attempt(batch_points);
+        let reader =
+            options.attempt(|options| PointReader::new(&table.schema).map_err(|problem| options.error(problem)));
+        if collection.is_none() && reader.as_ref().is_some_and(|reader| !reader.rows_name_collections()) {
+            options.attempt(|options| {
+                Err::<(), _>(options.missing(
+                    "collection",
+                    "the option 'collection' is missing; only a table of the columns collection_name TEXT, id, vector \
+                     and payload JSON can do without",
+                ))
+            });
         }
-        let reader = PointReader::new(&table.schema).map_err(|problem| options.error(problem))?;
-        if collection.is_none() && !reader.rows_name_collections() {
-            return Err(options.error(
-                "the option 'collection' is missing; only a table of the columns collection_name TEXT, id, vector and \
-                 payload JSON can do without",
-            ));
-        }
-        options.finish()?;
-        Ok((
-            Self {
+        options.finish(|| {
+            let defaults = ConnectionOptions::default();
+            let connection = ConnectionOptions {
+                api_key,
+                timeout: timeout?.unwrap_or(defaults.timeout),
+                connect_timeout: connect_timeout?.unwrap_or(defaults.connect_timeout),
+            };
+            let config = Self {
                 table: table.name.clone(),
-                location,
+                location: location?,
                 collection,
-                distance,
+                distance: distance?,
                 connection,
-                batch_points,
-            },
-            reader,
-        ))
+                batch_points: batch_points?,
+            };
+            Some((config, reader?))
+        })
+    }
+}
+
+fn batch_points(options: &mut crate::Options) -> Result<usize, ConnectorError> {
+    match options.parse::<usize>("batch_points")?.unwrap_or(256) {
+        0 => Err(options.error_at("batch_points", "the option 'batch_points' must be at least 1")),
+        points => Ok(points),
     }
 }
 
@@ -167,7 +180,7 @@ fn seconds(options: &mut crate::Options, key: &str) -> Result<Option<Duration>, 
     };
     match Duration::try_from_secs_f64(value) {
         Ok(duration) if !duration.is_zero() => Ok(Some(duration)),
-        _ => Err(options.error(format!("the option '{key}' must be a number of seconds above 0"))),
+        _ => Err(options.error_at(key, format!("the option '{key}' must be a number of seconds above 0"))),
     }
 }
 

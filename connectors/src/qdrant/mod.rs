@@ -22,6 +22,7 @@ mod grpc;
 mod ids;
 mod payload;
 mod points;
+mod probe;
 mod search;
 mod sink;
 #[cfg(feature = "testing")]
@@ -33,6 +34,7 @@ pub use self::backend::Record;
 pub use self::collection::{Distance, FINGERPRINT_KEY, MODEL_KEY};
 pub use self::ids::{PointId, TEXT_ID_NAMESPACE};
 pub use self::points::Vectors;
+pub(crate) use self::probe::probe;
 pub use self::search::{Collection, CollectionInfo, Filter, Hit, Store};
 
 use self::backend::Backend;

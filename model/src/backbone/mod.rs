@@ -41,13 +41,24 @@ impl Backbone {
     /// [`ModelError::MissingTensor`] and [`ModelError::Misshapen`] for weights that do not fit the configuration,
     /// [`ModelError::Config`] for a tensor that is not of floats, [`ModelError::Candle`] if the device fails.
     pub fn load(files: &CheckpointFiles, config: Config, dtype: DType, device: &Device) -> Result<Self, ModelError> {
-        let weights = Weights::new(files.weights(), dtype, device);
+        Self::with_weights(&Weights::new(files.weights(), dtype, device), config)
+    }
+
+    /// Whether the weights fit `config`. None is copied.
+    ///
+    /// # Errors
+    /// Those of [`Backbone::load`].
+    pub fn fits(files: &CheckpointFiles, config: Config, dtype: DType) -> Result<(), ModelError> {
+        Self::with_weights(&Weights::stand_ins(files.weights(), dtype), config).map(drop)
+    }
+
+    fn with_weights(weights: &Weights<'_>, config: Config) -> Result<Self, ModelError> {
         Ok(Self {
             vision: VisionTower::new(&config.vision, &weights.vision())?,
             text: TextModel::new(&config.text, &weights.text())?,
             config,
-            device: device.clone(),
-            dtype,
+            device: weights.device().clone(),
+            dtype: weights.dtype(),
         })
     }
 

@@ -48,6 +48,8 @@ pub struct Weights<'a> {
     naming: Naming,
     dtype: DType,
     device: Device,
+    /// Whether tensors are looked at and not read.
+    stand_ins: bool,
 }
 
 impl<'a> Weights<'a> {
@@ -58,7 +60,26 @@ impl<'a> Weights<'a> {
             naming: Naming::of(files),
             dtype,
             device: device.clone(),
+            stand_ins: false,
         }
+    }
+
+    /// Tensors are looked at and not read: a single zero stands in for the numbers of each, whatever its shape.
+    pub fn stand_ins(files: &'a WeightFiles, dtype: DType) -> Self {
+        Self {
+            stand_ins: true,
+            ..Self::new(files, dtype, &Device::Cpu)
+        }
+    }
+
+    /// The device that tensors are moved to.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The type that tensors are converted to.
+    pub fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// The language model's tensors.
@@ -101,7 +122,11 @@ impl Scope<'_> {
     /// [`ModelError::Config`] if its type is not a float.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
         let Weights {
-            files, dtype, device, ..
+            files,
+            dtype,
+            device,
+            stand_ins,
+            ..
         } = self.weights;
         let name = format!("{}.{name}", self.prefix);
         let Some((info, data)) = files.tensor(&name) else {
@@ -129,6 +154,9 @@ impl Scope<'_> {
                 });
             }
         };
+        if *stand_ins {
+            return Ok(Tensor::zeros((), *dtype, device)?.broadcast_as(shape)?);
+        }
         Ok(Tensor::from_raw_buffer(data, stored, shape, device)?.to_dtype(*dtype)?)
     }
 

@@ -81,6 +81,20 @@ pub(super) fn download(id: &HubId, progress: Arc<dyn DownloadProgress>) -> Resul
     download_with(client, id, progress)
 }
 
+/// The directory of the snapshot in the cache, if it holds all the files that are read from it. Nothing is downloaded.
+pub(super) fn cached(id: &HubId) -> Result<Option<PathBuf>, ModelError> {
+    let client = HFClientSync::new().map_err(|error| failed(id, &error.to_string()))?;
+    Ok(cached_with(client, id))
+}
+
+fn cached_with(client: HFClientSync, id: &HubId) -> Option<PathBuf> {
+    let download = Download {
+        repository: client.model(&id.owner, &id.name),
+        progress: Arc::new(LogProgress::default()),
+    };
+    download.snapshot(id.revision.as_deref(), Access::CacheOnly).ok()
+}
+
 fn download_with(client: HFClientSync, id: &HubId, progress: Arc<dyn DownloadProgress>) -> Result<PathBuf, ModelError> {
     let download = Download {
         repository: client.model(&id.owner, &id.name),
@@ -320,7 +334,10 @@ mod tests {
             Arc::new(LogProgress::default()),
         );
         assert_eq!(offline.expect("cached"), directory);
+        let alone = client("http://127.0.0.1:9", cache.path());
+        assert_eq!(cached_with(alone.clone(), &id), Some(directory.clone()));
         let unknown = HubId::parse("owner/other").expect("valid");
+        assert_eq!(cached_with(alone, &unknown), None);
         let error = download_with(
             client("http://127.0.0.1:9", cache.path()),
             &unknown,

@@ -82,6 +82,23 @@ impl CheckpointFiles {
         }
     }
 
+    /// Like [`CheckpointFiles::locate`], and never downloads: `None` for a model of the hub that the cache does not hold
+    /// whole.
+    ///
+    /// # Errors
+    /// Those of [`CheckpointFiles::locate`].
+    pub fn locate_here(model: Option<&str>) -> Result<Option<Self>, ModelError> {
+        let id = model
+            .filter(|model| !Path::new(model).is_dir())
+            .and_then(hub::HubId::parse);
+        match (model, id) {
+            (Some(model), Some(id)) => hub::cached(&id)?
+                .map(|directory| Self::open(model, &directory))
+                .transpose(),
+            _ => Self::locate(model).map(Some),
+        }
+    }
+
     fn open(name: &str, directory: &Path) -> Result<Self, ModelError> {
         if !directory.join("config.json").is_file() {
             let message = if directory.join("adapter_config.json").is_file() {

@@ -256,7 +256,7 @@ async fn errors_name_the_line_and_what_to_write() {
         let place = if line == 0 {
             "test.sql: ".to_string()
         } else {
-            format!("test.sql:{line}: ")
+            format!("test.sql:{line}:")
         };
         assert!(error.starts_with(&place), "{sql:?} gives {error}");
         assert!(words.iter().all(|word| error.contains(word)), "{sql:?} gives {error}");

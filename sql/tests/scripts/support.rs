@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use sightstream_connectors::dead_letter::DeadLetterTarget;
 use sightstream_connectors::{EpochLimits, VectorSpace};
-use sightstream_sql::{Job, JobOptions, JobSummary, Model, Plan, Script, SqlError};
+use sightstream_sql::{Job, JobOptions, JobSummary, Model, Plan, Script, SqlError, SqlErrors};
 use sightstream_udf::{EmbedFailure, Embedder};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -90,7 +90,7 @@ impl Workbench {
                     .to_string(),
             )
         };
-        let script = Script::parse_with_environment(sql, "test.sql", &path)?;
+        let script = Script::parse_with_environment(sql, "test.sql", &path).map_err(first)?;
         let options = JobOptions {
             until_caught_up: true,
             dead_letters,
@@ -109,7 +109,7 @@ impl Workbench {
             embedder: Arc::clone(&self.embedder) as Arc<dyn Embedder>,
             space,
         };
-        Job::open(Plan::new(script).await?, options, Some(model))
+        Job::open(Plan::new(script).await.map_err(first)?, options, Some(model))
             .await?
             .run(CancellationToken::new())
             .await
@@ -126,6 +126,15 @@ fn read_lines(path: &Path) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).expect("sinks write JSON lines"))
         .collect()
+}
+
+/// The first of a script's errors; these tests make one mistake at a time.
+fn first(errors: SqlErrors) -> SqlError {
+    let message = errors.to_string();
+    errors
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| panic!("no error: {message}"))
 }
 
 /// The message of an error that must come.

@@ -322,7 +322,8 @@ impl Reader {
     }
 }
 
-fn source_record(message: &BorrowedMessage<'_>, table: &str) -> SourceRecord {
+/// `message` as a record of the table `table`.
+pub(in crate::kafka) fn source_record(message: &BorrowedMessage<'_>, table: &str) -> SourceRecord {
     let headers = message.headers().map(|headers| {
         headers
             .iter()

@@ -21,6 +21,7 @@ use crate::format::RecordDecoder;
 use crate::{Admission, ConnectorError, Epoch, Position, Source, SourceContext, Tombstone};
 use buffer::{Buffer, Content, Entry, Taken};
 use commit::{Outcome, outcome};
+pub(super) use consumer::source_record;
 use consumer::{Reader, SourceConsumer};
 use start::{Standing, committed, connect, standings};
 

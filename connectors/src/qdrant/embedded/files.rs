@@ -61,17 +61,8 @@ pub(super) fn write_layout(collection: &Path, layout: &Layout) -> Result<(), Con
 
 /// The collections of a store with their layouts. Folders that were never finished are removed.
 pub(super) fn read_collections(store: &Path) -> Result<Vec<(String, Layout)>, ConnectorError> {
-    let folder = store.join(COLLECTIONS);
     let mut collections = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(|source| io_error(&folder, source))? {
-        let entry = entry.map_err(|source| io_error(&folder, source))?;
-        let path = entry.path();
-        let Some(name) = entry.file_name().to_str().map(str::to_string) else {
-            continue;
-        };
-        if !path.is_dir() {
-            continue;
-        }
+    for (name, path) in collection_folders(store)? {
         match read_json(&path.join(LAYOUT))? {
             Some(layout) => collections.push((name, layout)),
             None => {
@@ -81,6 +72,33 @@ pub(super) fn read_collections(store: &Path) -> Result<Vec<(String, Layout)>, Co
         }
     }
     Ok(collections)
+}
+
+/// As [`read_collections`], and leaves what was never finished as it is.
+pub(super) fn finished_collections(store: &Path) -> Result<BTreeMap<String, Layout>, ConnectorError> {
+    let mut collections = BTreeMap::new();
+    for (name, path) in collection_folders(store)? {
+        if let Some(layout) = read_json(&path.join(LAYOUT))? {
+            collections.insert(name, layout);
+        }
+    }
+    Ok(collections)
+}
+
+/// The folders of a store's collections, finished or not, with the names.
+fn collection_folders(store: &Path) -> Result<Vec<(String, PathBuf)>, ConnectorError> {
+    let folder = store.join(COLLECTIONS);
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(|source| io_error(&folder, source))? {
+        let entry = entry.map_err(|source| io_error(&folder, source))?;
+        let path = entry.path();
+        if let Some(name) = entry.file_name().to_str().map(str::to_string)
+            && path.is_dir()
+        {
+            folders.push((name, path));
+        }
+    }
+    Ok(folders)
 }
 
 /// Makes `path` and its parents, durably.

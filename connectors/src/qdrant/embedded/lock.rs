@@ -1,7 +1,7 @@
 //! One process at a time has a store open.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,25 @@ impl FolderLock {
                 }
             }
         }
+    }
+}
+
+/// Who has the store in `folder` open now; `None` if nobody has. The lock is not taken from anybody.
+pub(super) fn holder(folder: &Path) -> Result<Option<String>, ConnectorError> {
+    let path = folder.join(FILE);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(source) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(io_error(&path, source)),
+    };
+    // Shared, and given back at once, so that several who look do not see each other.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(io_error(&path, source)),
+        Err(TryLockError::WouldBlock) => Ok(Some(match read_holder(&mut file) {
+            holder if holder.is_empty() => "another process".to_string(),
+            holder => holder,
+        })),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod convert;
 mod files;
+mod inspect;
 mod lock;
 mod shard;
 mod writer;
@@ -20,6 +21,7 @@ use qdrant_edge::{
     VectorInternal, WithPayloadInterface, WithVector,
 };
 
+pub(crate) use self::inspect::{Inspection, inspect};
 use self::lock::FolderLock;
 use self::shard::Shard;
 use self::writer::{Contents, Writer};
