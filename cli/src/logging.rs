@@ -1,6 +1,9 @@
 //! Logs, on standard error. What librdkafka says comes here too, through the `log` bridge of tracing-subscriber.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{IsTerminal, Write};
+use std::panic::PanicHookInfo;
+use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
@@ -41,7 +44,49 @@ pub fn init(args: &LogArgs, default_level: &str) -> anyhow::Result<()> {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// A panic as a log line like any other. What panicked may be one input's decoder, and the process go on.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("a panic without a message");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    // Captured where RUST_BACKTRACE asks for it.
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => tracing::error!(panic = message, place, thread, %backtrace, "a thread panicked"),
+        _ => tracing::error!(panic = message, place, thread, "a thread panicked"),
+    }
+}
+
+/// Ends a command line that cannot be used, or one that asked for help: the exit code, once all is printed.
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    // The form of the logs is not parsed then, so it is looked for.
+    let asked = |word: &str| word == "--log-format=json";
+    let arguments: Vec<String> = std::env::args().collect();
+    let json = arguments.iter().any(|word| asked(word))
+        || arguments
+            .windows(2)
+            .any(|pair| asked(&format!("{}={}", pair[0], pair[1])))
+        || std::env::var("SIGHTSTREAM_LOG_FORMAT").is_ok_and(|format| format == "json");
+    if json && error.use_stderr() {
+        let log = LogArgs {
+            log_format: LogFormat::Json,
+            log_level: None,
+        };
+        if init(&log, "error").is_ok() {
+            let rendered = error.render().to_string();
+            print_error(rendered.trim().trim_start_matches("error: "));
+            return ExitCode::from(2);
+        }
+    }
+    // Nobody is left to tell if this fails.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// Prints the error that ends a command.

@@ -5,9 +5,9 @@
 
 mod args;
 mod commands;
+mod endpoint;
 mod error;
 mod logging;
-mod metrics;
 mod progress;
 
 use std::process::ExitCode;
@@ -17,7 +17,10 @@ use clap::Parser;
 use crate::args::Cli;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return logging::refuse(&error),
+    };
     let outcome = logging::init(&cli.log, cli.command.default_log_level());
     error::report(outcome.and_then(|()| commands::execute(cli.command)))
 }

@@ -10,6 +10,7 @@ pub mod error;
 pub mod files;
 pub mod format;
 pub mod kafka;
+pub mod metrics;
 pub mod options;
 pub mod probe;
 pub mod qdrant;

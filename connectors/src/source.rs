@@ -48,6 +48,11 @@ pub trait Source: Send + Sync {
     /// Leaves the consumer group or closes the files. Nothing is committed here.
     async fn close(&self) -> Result<(), ConnectorError>;
 
+    /// Why the source hands over nothing for the time being, in a sentence; `None` if nothing keeps it from that.
+    fn obstacle(&self) -> Option<String> {
+        None
+    }
+
     /// Records that are in the source now and not yet handed over, if the source can tell; for progress only.
     fn backlog(&self) -> Option<u64>;
 }

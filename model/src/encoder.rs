@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, DeviceLocation};
 use sha2::{Digest, Sha256};
 
 use crate::backbone::{Backbone, Config, Rows};
@@ -175,6 +175,11 @@ impl Encoder {
         &self.fingerprint
     }
 
+    /// Where it computes: `cpu`, `cuda:0`.
+    pub fn device(&self) -> String {
+        device_name(self.backbone.device())
+    }
+
     /// The checkpoint's name, for people.
     pub fn model_name(&self) -> &str {
         &self.model_name
@@ -204,6 +209,15 @@ fn fingerprint(files: &CheckpointFiles, effective: &ProcessorConfig) -> Result<S
         effective.min_pixels, effective.max_pixels
     );
     Ok(short_digest(Sha256::new().chain_update(limits)))
+}
+
+/// The device as [`DeviceChoice`] names it.
+pub(crate) fn device_name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu".to_string(),
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
 }
 
 impl DeviceChoice {

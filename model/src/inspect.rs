@@ -1,10 +1,8 @@
 //! What can be told of a checkpoint without loading it.
 
-use candle_core::{Device, DeviceLocation};
-
 use crate::backbone::Backbone;
 use crate::checkpoint::CheckpointFiles;
-use crate::encoder::{Encoder, EncoderOptions, Prepared};
+use crate::encoder::{Encoder, EncoderOptions, Prepared, device_name};
 use crate::error::ModelError;
 
 /// A checkpoint that has all that an encoder needs.
@@ -56,13 +54,5 @@ impl Inspection {
             device: device_name(&device),
             dtype: dtype.as_str(),
         })
-    }
-}
-
-fn device_name(device: &Device) -> String {
-    match device.location() {
-        DeviceLocation::Cpu => "cpu".to_string(),
-        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
-        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
     }
 }

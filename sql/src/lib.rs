@@ -9,6 +9,7 @@
 pub mod check;
 pub mod error;
 pub mod job;
+pub mod metrics;
 pub mod plan;
 pub mod progress;
 pub mod script;

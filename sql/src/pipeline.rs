@@ -92,6 +92,24 @@ struct InFlight {
     total: usize,
     dropped: usize,
     started: Instant,
+    _counted: Counted,
+}
+
+/// Counts an epoch in `sightstream_epochs_in_flight` for as long as it lives.
+struct Counted(metrics::Gauge);
+
+impl Counted {
+    fn of(table: &str) -> Self {
+        let gauge = metrics::gauge!("sightstream_epochs_in_flight", "table" => table.to_string());
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 impl Pipeline {
@@ -117,7 +135,10 @@ impl Pipeline {
                 }
             }
             die_at("after-flush");
+            let started = Instant::now();
             source.commit(&position).await?;
+            metrics::histogram!("sightstream_epoch_commit_seconds", "table" => pipeline.table.clone())
+                .record(started.elapsed());
             die_at("after-commit");
         }
         reader.join().await??;
@@ -153,6 +174,7 @@ impl Pipeline {
 
     async fn compute(self: Arc<Self>, epoch: Epoch) -> Result<InFlight, PipelineError> {
         let started = Instant::now();
+        let counted = Counted::of(&self.table);
         let mut failures = EpochFailures::default();
         let dropped = epoch.dropped;
         let total = epoch.records.len() + epoch.rejected.len() + epoch.tombstones.len() + dropped;
@@ -170,6 +192,7 @@ impl Pipeline {
             total,
             dropped,
             started,
+            _counted: counted,
         })
     }
 
@@ -190,6 +213,7 @@ impl Pipeline {
     /// Runs the pipeline's statements once, on all rows of their tables.
     pub async fn run_whole(self, tables: Vec<WholeTable>) -> Result<(), PipelineError> {
         let started = Instant::now();
+        let counted = Counted::of(&self.table);
         let failures = EpochFailures::default();
         let mut records = Vec::new();
         let mut input = HashMap::new();
@@ -209,12 +233,14 @@ impl Pipeline {
             total,
             dropped: 0,
             started,
+            _counted: counted,
         })
         .await
     }
 
     /// Returns when the epoch's rows are durable, in the sinks or in the dead letters.
     async fn write(&self, mut epoch: InFlight) -> Result<(), PipelineError> {
+        let write_started = Instant::now();
         let mut outputs = Vec::with_capacity(self.statements.len());
         for (statement, computed) in self.statements.iter().zip(std::mem::take(&mut epoch.computed)) {
             for failure in computed.failures {
@@ -249,6 +275,8 @@ impl Pipeline {
         }
         self.progress.add_read(&self.table, epoch.total);
         self.progress.add_dropped(&self.table, epoch.dropped);
+        metrics::histogram!("sightstream_epoch_write_seconds", "table" => self.table.clone())
+            .record(write_started.elapsed());
         metrics::histogram!("sightstream_epoch_seconds", "table" => self.table.clone()).record(epoch.started.elapsed());
         Ok(())
     }

@@ -187,7 +187,11 @@ impl Plan {
                     errors.push(SqlError::at(&self.file, query.line, message));
                 }
             }
-            self.check_deletions(query, sink)?;
+            let is_wrong = |name: &str| self.declared.get(name).is_some_and(|declared| declared.is_wrong);
+            // What is wrong with their options has been told.
+            if !is_wrong(sink) && !query.streams.iter().any(|name| is_wrong(name)) {
+                errors.extend(self.check_deletions(query, sink).err());
+            }
         }
         errors
     }
@@ -230,7 +234,7 @@ impl Plan {
             return Ok(None);
         }
         let definition = &self.sinks[sink];
-        let deleting = deleting(definition).map_err(|error| match self.lines.get(sink) {
+        let deleting = deleting(definition).map_err(|error| match self.declared.get(sink) {
             Some(_) => self.error(sink, error),
             None => SqlError::running(&self.file, Some(query.line), error),
         })?;

@@ -48,6 +48,12 @@ impl Progress {
         }
     }
 
+    /// Why the job takes no rows for the time being, a sentence each; none if nothing keeps it from that.
+    pub fn obstacles(&self) -> Vec<String> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.iter().filter_map(|source| source.obstacle()).collect()
+    }
+
     /// Rows that went to the dead letters, by reason.
     pub fn dead_lettered_by_reason(&self) -> BTreeMap<String, u64> {
         self.dead_lettered

@@ -138,7 +138,7 @@ impl Script {
     /// Gives the option `name` the value `value` in every source table of `connector` that does not set it itself.
     pub fn set_source_default(&mut self, connector: &str, name: &str, value: &str) {
         for statement in &mut self.statements {
-            if let StatementKind::Table(table) = &mut statement.kind
+            if let StatementKind::Table(Table { definition: table, .. }) = &mut statement.kind
                 && table.connector() == connector
                 && table.options.get("type").is_some_and(|role| role == "source")
             {

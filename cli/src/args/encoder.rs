@@ -98,6 +98,16 @@ pub enum DecoderChoice {
 /// The running executable, even if its file was replaced meanwhile.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
+/// Puts which program runs, with which model and where, among the metrics.
+pub fn tell_build(model: &str, device: &str) {
+    let labels = [
+        ("version", env!("CARGO_PKG_VERSION").to_string()),
+        ("model", model.to_string()),
+        ("device", device.to_string()),
+    ];
+    metrics::gauge!("sightstream_build_info", &labels).set(1.0);
+}
+
 impl EncoderArgs {
     /// Fills what neither a flag nor an environment variable says from the settings of a SQL file.
     pub fn fill(&mut self, settings: &mut Settings) {
@@ -132,6 +142,7 @@ impl EncoderArgs {
             let fetcher = Fetcher::new(args.fetch_options())?;
             let files = CheckpointFiles::locate_with_progress(args.model.as_deref(), progress::download())?;
             let encoder = Encoder::load_files(&files, &args.encoder_options())?;
+            tell_build(encoder.model_name(), &encoder.device());
             Ok(EmbeddingService::start(encoder, fetcher, args.service_options()?)?)
         })
         .await

@@ -2,7 +2,7 @@
 
 mod check;
 mod embed;
-mod encoder;
+pub mod encoder;
 mod quickstart;
 mod run;
 mod search;

@@ -138,12 +138,7 @@ pub fn report(summary: &JobSummary) -> String {
     let dead: u64 = summary.dead_lettered.values().sum();
     let _ = write!(lines, "{:<16}{:>12}", "dead-lettered", grouped(dead));
     if dead > 0 {
-        let reasons: Vec<String> = summary
-            .dead_lettered
-            .iter()
-            .map(|(reason, count)| format!("{reason} {}", grouped(*count)))
-            .collect();
-        let _ = write!(lines, "   {}", reasons.join(", "));
+        let _ = write!(lines, "   {}", reasons(summary));
     }
     let _ = write!(
         lines,
@@ -153,6 +148,15 @@ pub fn report(summary: &JobSummary) -> String {
     );
     let _ = write!(lines, "   in {:.1} s", summary.elapsed.as_secs_f64());
     lines
+}
+
+/// The dead letters by reason: `corrupt 1, not_found 2`.
+pub fn reasons(summary: &JobSummary) -> String {
+    let reasons = summary.dead_lettered.iter();
+    let reasons: Vec<String> = reasons
+        .map(|(reason, count)| format!("{reason} {}", grouped(*count)))
+        .collect();
+    reasons.join(", ")
 }
 
 /// Records read for each second that the job ran.

@@ -1,5 +1,6 @@
 //! `sightstream run`: a SQL file, until it is stopped or its sources end.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use sightstream_sql::{Job, JobSummary, Plan, SqlErrors};
@@ -8,9 +9,10 @@ use super::job::{self, Extent, Watch};
 use super::signals;
 use super::sql_file::SqlFile;
 use crate::args::RunArgs;
+use crate::args::encoder;
+use crate::endpoint::Health;
 use crate::error::Outcome;
-use crate::metrics::Endpoint;
-use crate::{logging, progress};
+use crate::{endpoint, logging, progress};
 
 /// Runs the file that `args` name.
 pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
@@ -19,12 +21,12 @@ pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
     let prints_rows = plan.prints_rows();
 
     let stop = signals::stop_on_signals()?;
-    let endpoint = match args.metrics_address {
-        Some(address) => Some(Endpoint::serve(address).await?),
-        None => None,
-    };
+    let health = Health::watch();
+    if let Some(address) = args.metrics_address {
+        endpoint::serve(address, Arc::clone(&health))?;
+    }
     let job = tokio::select! {
-        job = open(plan, &args) => job?,
+        job = open(plan, &args, &health) => job?,
         () = stop.cancelled() => {
             tracing::info!("stopped before the first row");
             return Ok(Outcome::Done);
@@ -36,17 +38,18 @@ pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
     } else {
         Extent::Endless
     };
-    if let Some(endpoint) = &endpoint {
-        endpoint.set_ready(true);
-    }
+    health.runs(counts.clone());
+    let asked = (stop.clone(), Arc::clone(&health));
+    tokio::spawn(async move {
+        asked.0.cancelled().await;
+        asked.1.stops();
+    });
     let started = Instant::now();
     // A progress bar and rows would write over each other.
     let watch = (!prints_rows).then(|| Watch::start(counts.clone(), extent));
     let result = job.run(stop).await;
     drop(watch);
-    if let Some(endpoint) = &endpoint {
-        endpoint.set_ready(false);
-    }
+    health.stops();
     match result {
         Ok(summary) => {
             report(&summary);
@@ -60,12 +63,17 @@ pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
 }
 
 /// Loads the model, where the plan needs one, and opens the tables.
-async fn open(plan: Plan, args: &RunArgs) -> anyhow::Result<Job> {
+async fn open(plan: Plan, args: &RunArgs, health: &Health) -> anyhow::Result<Job> {
     let model = if plan.uses_embedding() {
-        Some(args.encoder.start().await?.into())
+        health.starts("loading the model");
+        let service = args.encoder.start().await?;
+        health.has_device(service.device());
+        Some(service.into())
     } else {
+        encoder::tell_build("none", "none");
         None
     };
+    health.starts("opening the tables");
     let options = job::options(&args.job, &args.file, args.until_caught_up);
     Ok(Job::open(plan, options, model).await?)
 }
@@ -78,7 +86,8 @@ fn report(summary: &JobSummary) {
             indexed = summary.written,
             deleted = summary.deleted,
             dropped = summary.dropped,
-            dead_lettered = ?summary.dead_lettered,
+            dead_lettered = summary.dead_lettered.values().sum::<u64>(),
+            dead_letters = job::reasons(summary),
             rows_per_second = job::rows_per_second(summary),
             seconds = summary.elapsed.as_secs_f64(),
             "the job has ended"

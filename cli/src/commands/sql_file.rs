@@ -22,11 +22,12 @@ impl SqlFile {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file)
             .map_err(|error| UsageError(format!("cannot read the SQL file {name}: {error}")))?;
-        let (script, mut errors) = Script::read(&text, &name, &|name| std::env::var(name).ok());
+        let (mut script, mut errors) = Script::read(&text, &name, &|name| std::env::var(name).ok());
         let mut settings = Settings::of(&script);
         encoder.fill(&mut settings);
         job.fill(&mut settings);
         errors.extend(settings.finish());
+        job.set_defaults(&mut script);
         let (plan, more) = Plan::read(script).await;
         errors.extend(more);
         Ok(Self { plan, errors })

@@ -62,6 +62,11 @@ impl Backbone {
         })
     }
 
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The checkpoint's sizes.
     pub fn config(&self) -> &Config {
         &self.config

@@ -10,6 +10,7 @@ use super::EmbedError;
 use super::flight::{Flights, Outcome};
 use super::metrics::{self, BusyClock, Stage};
 use super::queue::{Batch, Next, Queue};
+use super::watch::DeviceWatch;
 use crate::encoder::Encoder;
 use crate::error::{ModelError, panic_message};
 use crate::processor::ModelInput;
@@ -53,21 +54,28 @@ impl Backend for Encoder {
 
 /// Starts the device thread. It ends when the queue is closed, after the batch it is at; or when the device is lost, and
 /// then stops the flights and closes the queue itself.
-pub(super) fn spawn(backend: impl Backend, queue: Arc<Queue>, flights: Arc<Flights>) -> Result<(), ModelError> {
+pub(super) fn spawn(
+    backend: impl Backend,
+    queue: Arc<Queue>,
+    flights: Arc<Flights>,
+) -> Result<DeviceWatch, ModelError> {
+    let watch = DeviceWatch::new();
     let mut device = Device {
         backend,
         busy: BusyClock::start(),
+        watch: watch.clone(),
     };
     thread::Builder::new()
         .name("sightstream-device".into())
         .spawn(move || device.run(&queue, &flights))
-        .map(drop)
-        .map_err(|error| ModelError::Device(format!("the device thread does not start: {error}")))
+        .map_err(|error| ModelError::Device(format!("the device thread does not start: {error}")))?;
+    Ok(watch)
 }
 
 struct Device<B> {
     backend: B,
     busy: BusyClock,
+    watch: DeviceWatch,
 }
 
 /// Why a forward pass gave nothing.
@@ -121,7 +129,9 @@ impl<B: Backend> Device<B> {
         for waiting in &batch.waiting {
             metrics::stage(Stage::Queue, started.duration_since(waiting.asked_at));
         }
+        self.watch.begin();
         let outcomes = self.outcomes(&batch.inputs);
+        self.watch.end();
         let took = started.elapsed();
         self.busy.add(took);
         tracing::debug!(

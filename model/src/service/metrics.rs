@@ -12,6 +12,7 @@ const DEVICE_BUSY: &str = "sightstream_device_busy_microseconds_total";
 const DEVICE_BUSY_SHARE: &str = "sightstream_device_busy_share";
 const STAGE_SECONDS: &str = "sightstream_stage_seconds";
 const INPUTS: &str = "sightstream_inputs_total";
+const FETCH_RETRIES: &str = "sightstream_fetch_retries_total";
 const COALESCED: &str = "sightstream_coalesced_total";
 
 /// Tells the recorder what each metric is. Recorders that are installed later miss the descriptions, not the numbers.
@@ -45,6 +46,7 @@ pub(super) fn describe() {
         Unit::Count,
         "Distinct inputs by outcome (ok, failed, cancelled) and, for those that failed, the reason."
     );
+    describe_counter!(FETCH_RETRIES, Unit::Count, "Fetches that were tried again.");
     describe_counter!(
         COALESCED,
         Unit::Count,

@@ -37,6 +37,7 @@ mod options;
 mod pipeline;
 mod prepare;
 mod queue;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use tokio::runtime::{self, Runtime};
 pub use device::Backend;
 pub use options::ServiceOptions;
 pub use prepare::{Prepare, input_cost};
+pub use watch::DeviceWatch;
 
 use crate::encoder::Encoder;
 use crate::error::{MediaError, ModelError};
@@ -95,6 +97,7 @@ struct Inner {
     pipeline: Arc<Pipeline>,
     /// Present until dropped.
     runtime: Option<Runtime>,
+    device: DeviceWatch,
     dimension: usize,
     model_name: String,
     fingerprint: String,
@@ -139,7 +142,7 @@ impl EmbeddingService {
             .enable_all()
             .build()
             .map_err(|error| ModelError::Device(format!("the fetch threads do not start: {error}")))?;
-        device::spawn(backend, Arc::clone(&pipeline.queue), Arc::clone(&pipeline.flights))?;
+        let device = device::spawn(backend, Arc::clone(&pipeline.queue), Arc::clone(&pipeline.flights))?;
         tracing::info!(
             model = model_name,
             fingerprint,
@@ -150,6 +153,7 @@ impl EmbeddingService {
         let inner = Inner {
             pipeline,
             runtime: Some(runtime),
+            device,
             dimension,
             model_name,
             fingerprint,
@@ -191,6 +195,11 @@ impl EmbeddingService {
     /// The checkpoint's name, for people.
     pub fn model_name(&self) -> &str {
         &self.inner.model_name
+    }
+
+    /// Looks at the device thread from outside.
+    pub fn device(&self) -> DeviceWatch {
+        self.inner.device.clone()
     }
 
     /// What two services share only if they give the same vectors.

@@ -114,6 +114,13 @@ impl Buffer {
         self.state().entries.len()
     }
 
+    /// Entries of `partition` that wait to be taken.
+    pub(super) fn len_of(&self, partition: i32) -> usize {
+        let state = self.state();
+        let entries = state.entries.iter();
+        entries.filter(|(entry, _)| entry.partition == partition).count()
+    }
+
     /// Takes an epoch's entries if an epoch is full, or old enough.
     pub(super) fn take(&self, now: Instant) -> Taken {
         let mut state = self.state();

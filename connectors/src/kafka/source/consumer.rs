@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub(super) struct SourceEvents {
     pub(super) fence_timeout: Duration,
     /// Records of the assigned partitions that librdkafka has not given out, from its last statistics.
     lag: Mutex<BTreeMap<i32, i64>>,
+    /// Whether the group has said which partitions this member gets; they may be none.
+    joined: AtomicBool,
 }
 
 impl SourceEvents {
@@ -65,13 +68,29 @@ impl SourceEvents {
             read_committed,
             fence_timeout: FENCE_TIMEOUT.min(half),
             lag: Mutex::default(),
+            joined: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the group has taken this member in.
+    pub(super) fn has_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
     }
 
     /// Records that are in the assigned partitions and not in the buffer yet, if statistics have come.
     pub(super) fn lag(&self) -> Option<u64> {
         let lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
         (!lag.is_empty()).then(|| lag.values().map(|records| u64::try_from(*records).unwrap_or(0)).sum())
+    }
+
+    fn gauge(&self, name: &'static str, partition: i32) -> metrics::Gauge {
+        metrics::gauge!(name, "table" => self.table.clone(), "partition" => partition.to_string())
+    }
+
+    /// Tells how many partitions there are now.
+    fn rebalanced(&self, partitions: usize) {
+        metrics::counter!("sightstream_source_rebalances_total", "table" => self.table.clone()).increment(1);
+        metrics::gauge!("sightstream_source_partitions", "table" => self.table.clone()).set(partitions as f64);
     }
 
     /// Waits until no epoch is being written, then voids what was read from the partitions.
@@ -95,6 +114,11 @@ impl SourceEvents {
                 "partitions go to another consumer while rows of them are being written; those rows are given up here"
             );
         }
+        // Whoever gets them tells their lag from now on.
+        for partition in self.buffer.assigned() {
+            self.gauge("sightstream_source_lag", partition).set(0.0);
+        }
+        self.rebalanced(0);
         self.buffer.new_generation();
         self.lag.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -132,8 +156,14 @@ impl ClientContext for SourceEvents {
                 (end >= 0 && start >= 0).then(|| (partition.partition, (end - start).max(0)))
             })
             .collect();
-        metrics::gauge!("sightstream_source_lag", "table" => self.table.clone())
-            .set(lag.values().sum::<i64>() as f64 + self.buffer.len() as f64);
+        for (&partition, &records) in &lag {
+            let unread = records + i64::try_from(self.buffer.len_of(partition)).unwrap_or(i64::MAX);
+            self.gauge("sightstream_source_lag", partition).set(unread as f64);
+            if let Some(position) = self.buffer.read(partition) {
+                self.gauge("sightstream_source_position", partition)
+                    .set(position as f64);
+            }
+        }
         *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
     }
 }
@@ -153,7 +183,9 @@ impl ConsumerContext for SourceEvents {
                     ?partitions,
                     "partitions assigned"
                 );
+                self.rebalanced(partitions.len());
                 self.buffer.assign(partitions);
+                self.joined.store(true, Ordering::Relaxed);
             }
             Rebalance::Revoke(_) => {
                 tracing::info!(table = self.table, topic = self.topic, "partitions revoked");
@@ -196,7 +228,10 @@ impl Reader {
         while !self.buffer.is_closed() {
             match paused {
                 // The partitions went away meanwhile; those of the new assignment were resumed.
-                Some(generation) if generation != self.buffer.generation() => paused = None,
+                Some(generation) if generation != self.buffer.generation() => {
+                    metrics::gauge!("sightstream_source_paused", "table" => self.table.clone()).set(0.0);
+                    paused = None;
+                }
                 Some(_) if self.buffer.wants_more() => {
                     self.set_paused(false);
                     paused = None;
@@ -226,7 +261,11 @@ impl Reader {
             }
         });
         match changed {
-            Ok(()) => tracing::debug!(table = self.table, pause, "partitions paused or resumed"),
+            Ok(()) => {
+                let paused = metrics::gauge!("sightstream_source_paused", "table" => self.table.clone());
+                paused.set(if pause { 1.0 } else { 0.0 });
+                tracing::debug!(table = self.table, pause, "partitions paused or resumed");
+            }
             Err(error) => tracing::warn!(table = self.table, pause, %error, "partitions cannot be paused or resumed"),
         }
     }

@@ -294,6 +294,10 @@ impl Source for KafkaSource {
             let committed = tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync)).await;
             let error = match committed.map_err(|error| ConnectorError::Internal(error.to_string()))? {
                 Ok(()) => {
+                    for (partition, &offset) in &offsets {
+                        let labels = [("table", self.table.clone()), ("partition", partition.to_string())];
+                        metrics::gauge!("sightstream_source_committed", &labels).set(offset as f64);
+                    }
                     self.note_committed(&offsets);
                     return Ok(());
                 }
@@ -306,6 +310,8 @@ impl Source for KafkaSource {
                 }
                 Outcome::Refused => return Err(self.connection.refused(format!("offsets are not taken: {error}"))),
                 Outcome::Again => {
+                    metrics::counter!("sightstream_source_commit_retries_total", "table" => self.table.clone())
+                        .increment(1);
                     tracing::warn!(table = self.table, %error, "offsets cannot be committed yet; trying again");
                     if self.buffer.is_stopped() && stopped.get_or_insert_with(Instant::now).elapsed() > LAST_COMMIT {
                         return Err(ConnectorError::Unavailable {
@@ -335,6 +341,12 @@ impl Source for KafkaSource {
             }
         }
         Ok(())
+    }
+
+    fn obstacle(&self) -> Option<String> {
+        let consumer = self.consumer().ok()?;
+        let joined = consumer.context().has_joined();
+        (!joined).then(|| format!("table {}: joining the consumer group", self.table))
     }
 
     fn backlog(&self) -> Option<u64> {
