@@ -37,6 +37,23 @@ pub enum MediaError {
         /// What the other side said.
         message: String,
     },
+    /// The address leads where this installation does not let a reference lead: to a network or a directory that is not
+    /// allowed.
+    #[error("{name}: not allowed: {message}")]
+    NotAllowed {
+        /// The redacted reference.
+        name: String,
+        /// Where it leads, and which setting would allow it.
+        message: String,
+    },
+    /// The server cannot be trusted: its certificate is not valid for it, or it does not speak TLS as it should.
+    #[error("{name}: no secure connection: {message}")]
+    Tls {
+        /// The redacted reference.
+        name: String,
+        /// What is wrong with the certificate or the connection.
+        message: String,
+    },
     /// No answer, or no end of it, in time. Transient.
     #[error("{name}: timed out: {message}")]
     Timeout {
@@ -53,7 +70,7 @@ pub enum MediaError {
         /// What was seen.
         message: String,
     },
-    /// Any other HTTP status that is not a success. 408, 425, 429 and 5xx are transient.
+    /// Any other HTTP status that is not a success. 408, 425, 429 and 5xx (501 and 505 aside) are transient.
     #[error("{name}: the server answered with HTTP status {status}")]
     Http {
         /// The redacted reference.
@@ -134,6 +151,8 @@ impl MediaError {
             Self::InvalidReference { .. } => "invalid_reference",
             Self::NotFound { .. } => "not_found",
             Self::Denied { .. } => "denied",
+            Self::NotAllowed { .. } => "not_allowed",
+            Self::Tls { .. } => "tls",
             Self::Timeout { .. } => "timeout",
             Self::Unavailable { .. } => "unavailable",
             Self::Http { .. } => "http_status",
@@ -152,7 +171,7 @@ impl MediaError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Unavailable { .. } => true,
-            Self::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 506..=599),
             _ => false,
         }
     }
@@ -261,7 +280,7 @@ mod tests {
         for status in [408, 425, 429, 500, 502, 503, 504] {
             assert!(http(status).is_transient(), "{status}");
         }
-        for status in [400, 405, 418, 304] {
+        for status in [400, 405, 418, 304, 501, 505] {
             assert!(!http(status).is_transient(), "{status}");
         }
         let corrupt = MediaError::Corrupt {

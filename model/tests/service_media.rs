@@ -20,7 +20,12 @@ fn encoder() -> Encoder {
 }
 
 fn service() -> EmbeddingService {
-    let fetcher = Fetcher::new(FetchOptions::default()).expect("a fetcher");
+    let options = FetchOptions {
+        allow_network: vec!["127.0.0.0/8".parse().expect("a network")],
+        allow_directories: vec!["/".into()],
+        ..FetchOptions::default()
+    };
+    let fetcher = Fetcher::new(options).expect("a fetcher");
     EmbeddingService::start(encoder(), fetcher, ServiceOptions::default()).expect("the service starts")
 }
 

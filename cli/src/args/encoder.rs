@@ -7,11 +7,12 @@ use anyhow::Context;
 use clap::Args;
 use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice, Encoder, EncoderOptions};
-use sightstream_model::fetch::{FetchOptions, Fetcher};
+use sightstream_model::fetch::Fetcher;
 use sightstream_model::isolation::{DecoderIsolation, WorkerOptions};
+use sightstream_model::media::DecodeLimits;
 use sightstream_model::service::{EmbeddingService, ServiceOptions};
 
-use super::{DECODE_WORKER, Settings, values};
+use super::{DECODE_WORKER, FetchArgs, Settings, values};
 use crate::progress;
 
 /// Which model, where it runs, and how much it does at once. What is left out here may be `SET` in a SQL file.
@@ -39,6 +40,10 @@ pub struct EncoderArgs {
     #[arg(long, env = "SIGHTSTREAM_MAX_PIXELS", value_name = "PIXELS", value_parser = values::pixels)]
     pub max_pixels: Option<u32>,
 
+    /// An image with more pixels than this is not decoded at all [default: 100000000]
+    #[arg(long, env = "SIGHTSTREAM_MAX_IMAGE_PIXELS", value_name = "PIXELS", value_parser = values::count)]
+    pub max_image_pixels: Option<usize>,
+
     /// Tokens in one batch; an image has one for every 28 x 28 pixels [default: 16384]
     #[arg(long, env = "SIGHTSTREAM_MAX_BATCH_TOKENS", value_name = "TOKENS", value_parser = values::count)]
     pub max_batch_tokens: Option<usize>,
@@ -50,18 +55,6 @@ pub struct EncoderArgs {
     /// How long the first input of a batch waits for others: 10ms, 1s [default: 10ms]
     #[arg(long, env = "SIGHTSTREAM_MAX_BATCH_WAIT", value_name = "DURATION", value_parser = values::duration)]
     pub max_batch_wait: Option<Duration>,
-
-    /// References fetched at the same time [default: 64]
-    #[arg(long, env = "SIGHTSTREAM_FETCH_CONCURRENCY", value_name = "COUNT", value_parser = values::count)]
-    pub fetch_concurrency: Option<usize>,
-
-    /// How long one reference may take to fetch, retries included: 30s, 2m [default: 2m]
-    #[arg(long, env = "SIGHTSTREAM_FETCH_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
-    pub fetch_timeout: Option<Duration>,
-
-    /// The largest medium: 64MiB [default: 64MiB]
-    #[arg(long, env = "SIGHTSTREAM_MAX_MEDIA_BYTES", value_name = "BYTES", value_parser = values::bytes)]
-    pub max_media_bytes: Option<usize>,
 
     /// Threads that decode and preprocess [default: one for each core]
     #[arg(long, env = "SIGHTSTREAM_PREPROCESS_THREADS", value_name = "COUNT", value_parser = values::count)]
@@ -83,6 +76,9 @@ pub struct EncoderArgs {
     /// The sightstream executable to decode with [default: the running one]
     #[arg(long, env = "SIGHTSTREAM_DECODE_WORKER", value_name = "FILE")]
     pub decode_worker: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 }
 
 /// Where media are decoded.
@@ -119,14 +115,13 @@ impl EncoderArgs {
         settings.fill("max_batch_tokens", &mut self.max_batch_tokens, values::count);
         settings.fill("max_batch_inputs", &mut self.max_batch_inputs, values::count);
         settings.fill("max_batch_wait", &mut self.max_batch_wait, values::duration);
-        settings.fill("fetch_concurrency", &mut self.fetch_concurrency, values::count);
-        settings.fill("fetch_timeout", &mut self.fetch_timeout, values::duration);
-        settings.fill("max_media_bytes", &mut self.max_media_bytes, values::bytes);
+        settings.fill("max_image_pixels", &mut self.max_image_pixels, values::count);
         settings.fill("preprocess_threads", &mut self.preprocess_threads, values::count);
         settings.fill("decoder", &mut self.decoder, values::decoder);
         settings.fill("decode_memory", &mut self.decode_memory, values::bytes);
         settings.fill("decode_timeout", &mut self.decode_timeout, values::duration);
         settings.fill("decode_worker", &mut self.decode_worker, |text| Ok(PathBuf::from(text)));
+        self.fetch.fill(settings);
     }
 
     /// Loads the model and starts the embedding service around it.
@@ -139,7 +134,7 @@ impl EncoderArgs {
             args.model.as_deref().unwrap_or("the demo checkpoint")
         ));
         let started = tokio::task::spawn_blocking(move || -> anyhow::Result<EmbeddingService> {
-            let fetcher = Fetcher::new(args.fetch_options())?;
+            let fetcher = Fetcher::new(args.fetch.options())?;
             let files = CheckpointFiles::locate_with_progress(args.model.as_deref(), progress::download())?;
             let encoder = Encoder::load_files(&files, &args.encoder_options())?;
             tell_build(encoder.model_name(), &encoder.device());
@@ -163,24 +158,20 @@ impl EncoderArgs {
         }
     }
 
-    fn fetch_options(&self) -> FetchOptions {
-        let defaults = FetchOptions::default();
-        FetchOptions {
-            max_bytes: self.max_media_bytes.unwrap_or(defaults.max_bytes),
-            total_timeout: self.fetch_timeout.unwrap_or(defaults.total_timeout),
-            ..defaults
-        }
-    }
-
     fn service_options(&self) -> anyhow::Result<ServiceOptions> {
         let defaults = ServiceOptions::default();
         Ok(ServiceOptions {
             max_batch_tokens: self.max_batch_tokens.unwrap_or(defaults.max_batch_tokens),
             max_batch_inputs: self.max_batch_inputs.unwrap_or(defaults.max_batch_inputs),
             max_wait: self.max_batch_wait.unwrap_or(defaults.max_wait),
-            fetch_concurrency: self.fetch_concurrency.unwrap_or(defaults.fetch_concurrency),
+            fetch_concurrency: self.fetch.fetch_concurrency.unwrap_or(defaults.fetch_concurrency),
             preprocess_threads: self.preprocess_threads.unwrap_or(defaults.preprocess_threads),
             decoder: self.isolation()?,
+            decode_limits: DecodeLimits {
+                max_pixels: self
+                    .max_image_pixels
+                    .map_or(defaults.decode_limits.max_pixels, |pixels| pixels as u64),
+            },
             ..defaults
         })
     }

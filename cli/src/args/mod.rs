@@ -3,6 +3,7 @@
 mod check;
 mod embed;
 pub mod encoder;
+mod fetch;
 mod quickstart;
 mod run;
 mod search;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use check::{CheckArgs, FindingFormat};
 pub use embed::EmbedArgs;
 pub use encoder::EncoderArgs;
+pub use fetch::FetchArgs;
 pub use quickstart::QuickstartArgs;
 pub use run::{JobArgs, RunArgs};
 pub use search::SearchArgs;

@@ -27,8 +27,8 @@ pub const EXAMPLES: &str = r#"Examples:
   sightstream run index_media.sql --metrics-address 0.0.0.0:9090 --log-format json
       GET /metrics (Prometheus), /healthz, /readyz
 
-A flag wins over its environment variable, and that over a SET in the file: every flag of the group Encoder, and
-dead_letters, tombstones, epoch_rows, epoch_bytes, epoch_delay and epochs_in_flight may be set there, as in
+A flag wins over its environment variable, and that over a SET in the file: every flag of the groups Encoder and
+Fetching, and dead_letters, tombstones, epoch_rows, epoch_bytes, epoch_delay and epochs_in_flight may be set there, as in
   SET sightstream.max_batch_tokens = 8192;
 
 SIGTERM or SIGINT (Ctrl-C): rows in flight are finished and committed, then it exits with 0. A second one ends it at

@@ -1,6 +1,8 @@
 //! How values are written on the command line and in `SET`: durations, sizes, devices.
 
 use std::ffi::OsStr;
+use std::net::IpAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::TypedValueParser;
@@ -9,6 +11,7 @@ use clap::{Arg, Command};
 use sightstream_connectors::dead_letter::DeadLetterTarget;
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice};
 use sightstream_model::error::ModelError;
+use sightstream_model::fetch::IpNet;
 
 use super::encoder::DecoderChoice;
 
@@ -53,6 +56,19 @@ pub fn count(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("write a whole number above 0".to_string()),
         Ok(number) => Ok(number),
     }
+}
+
+/// A whole number.
+pub fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "write a whole number".to_string())
+}
+
+/// A network, or one address: `10.1.0.0/16`, `127.0.0.1`, `fd00::/8`.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("'{text}' is no network; write 10.1.0.0/16, 127.0.0.1 or fd00::/8"))
 }
 
 /// Pixels: a whole number above zero that the processor can hold.
@@ -138,6 +154,15 @@ mod tests {
             "99999999999999999GiB",
         ] {
             assert!(bytes(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn networks_are_cidr_or_one_address() {
+        assert_eq!(network("127.0.0.1"), network("127.0.0.1/32"));
+        assert_eq!(network(" fd00::/8 ").map(|net| net.prefix_len()), Ok(8));
+        for wrong in ["", "localhost", "10.0.0.0/33", "10.0.0/8"] {
+            assert!(network(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -21,7 +21,7 @@ use crate::progress;
 const IN_FLIGHT: usize = 512;
 
 /// Embeds what `args` name.
-pub async fn execute(args: EmbedArgs) -> anyhow::Result<Outcome> {
+pub async fn execute(mut args: EmbedArgs) -> anyhow::Result<Outcome> {
     let (entries, total): (BoxStream<'static, anyhow::Result<Entry>>, _) = match &args.input {
         Some(path) => (input::json_lines(path).await?.boxed(), None),
         None => {
@@ -30,6 +30,7 @@ pub async fn execute(args: EmbedArgs) -> anyhow::Result<Outcome> {
             (futures::stream::iter(requests).boxed(), Some(total))
         }
     };
+    args.encoder.fetch.trust_paths();
     let service = args.encoder.start().await?;
     let instruction = args.instruction;
     let bar = progress_bar(total);

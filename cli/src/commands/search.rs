@@ -61,7 +61,7 @@ pub fn text_url(text: &str) -> String {
 }
 
 /// Searches for what `args` name.
-pub async fn execute(args: SearchArgs) -> anyhow::Result<Outcome> {
+pub async fn execute(mut args: SearchArgs) -> anyhow::Result<Outcome> {
     let query = match (&args.text, &args.url) {
         (Some(text), None) if text.trim().is_empty() => {
             return Err(UsageError("the text to search for is empty".to_string()).into());
@@ -76,6 +76,7 @@ pub async fn execute(args: SearchArgs) -> anyhow::Result<Outcome> {
     // The collection is looked up first: a wrong name is told before a model is loaded.
     let store = Store::open(&args.qdrant, args.api_key.as_deref()).await?;
     let collection = store.collection(&args.collection).await?;
+    args.encoder.fetch.trust_paths();
     let service = args.encoder.start().await?;
     let hits = nearest(&service, &collection, &query, &args.filter, args.limit).await?;
 

@@ -1,60 +1,230 @@
-//! Files of this machine.
+//! Files of this machine, below the allowed directories.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Fetched, media_type_by_extension, too_large};
-use crate::error::MediaError;
+use super::{FetchOptions, Fetched, media_type_by_extension, metrics, too_large};
+use crate::error::{MediaError, ModelError};
 
-/// Reads a regular file of at most `max_bytes`.
-pub(super) async fn read(path: &Path, max_bytes: usize, name: &str) -> Result<Fetched, MediaError> {
-    let media_type = path.to_str().and_then(media_type_by_extension).map(str::to_owned);
-    let (path, name) = (path.to_owned(), name.to_owned());
-    // One blocking task for the whole file costs less than tokio::fs's one for each step.
-    let bytes = tokio::task::spawn_blocking(move || read_blocking(path, max_bytes, &name))
-        .await
-        .expect("reading a file does not panic, and the runtime outlives its tasks")?;
-    Ok(Fetched { bytes, media_type })
+/// Reads regular files that lie below one of the allowed directories, symbolic links resolved.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    directories: Arc<[PathBuf]>,
+    max_bytes: usize,
 }
 
-fn read_blocking(path: PathBuf, max_bytes: usize, name: &str) -> Result<Bytes, MediaError> {
-    let failed = |error: std::io::Error| {
-        let (name, message) = (name.to_owned(), error.to_string());
-        match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => MediaError::NotFound { name, message },
-            ErrorKind::PermissionDenied => MediaError::Denied { name, message },
-            ErrorKind::InvalidFilename | ErrorKind::InvalidInput => MediaError::InvalidReference { name, message },
-            _ => MediaError::Unavailable { name, message },
+/// Why a path is not read.
+enum Refusal {
+    /// It leads out of the allowed directories.
+    Outside,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Files {
+    /// # Errors
+    /// [`ModelError::Option`] where an allowed directory is none.
+    pub(super) fn new(options: &FetchOptions) -> Result<Self, ModelError> {
+        for directory in &options.allow_directories {
+            let message = match fs::metadata(directory) {
+                Ok(metadata) if metadata.is_dir() => continue,
+                Ok(_) => "it is no directory".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            return Err(ModelError::Option {
+                option: "allow_directory".into(),
+                message: format!("{}: {message}", directory.display()),
+            });
         }
-    };
-    // Asked before opening: opening a named pipe waits for its writer.
-    let metadata = std::fs::metadata(&path).map_err(failed)?;
-    if !metadata.is_file() {
-        let kind = if metadata.is_dir() {
-            "a directory"
-        } else {
-            "not a regular file"
+        Ok(Self {
+            directories: options.allow_directories.as_slice().into(),
+            max_bytes: options.max_bytes,
+        })
+    }
+
+    /// Reads a regular file of at most `max_bytes`.
+    pub(super) async fn read(&self, path: &Path, name: &str) -> Result<Fetched, MediaError> {
+        let media_type = path.to_str().and_then(media_type_by_extension).map(str::to_owned);
+        let (files, path, name) = (self.clone(), path.to_owned(), name.to_owned());
+        // One blocking task for the whole file costs less than tokio::fs's one for each step.
+        let bytes = tokio::task::spawn_blocking(move || files.read_blocking(&path, &name))
+            .await
+            .expect("reading a file does not panic, and the runtime outlives its tasks")?;
+        metrics::bytes(bytes.len());
+        Ok(Fetched { bytes, media_type })
+    }
+
+    fn read_blocking(&self, path: &Path, name: &str) -> Result<Bytes, MediaError> {
+        let (file, metadata) = self.open(path).map_err(|refusal| match refusal {
+            Refusal::Outside => self.outside(name),
+            // Whether there is such a file elsewhere is nobody's business either.
+            Refusal::Io(_) if !self.seems_inside(path) => self.outside(name),
+            Refusal::Io(error) => io_error(&error, name),
+        })?;
+        let Some(file) = file else {
+            return Err(MediaError::Unsupported {
+                name: name.to_owned(),
+                message: format!("it is {}", kind(&metadata)),
+            });
         };
-        return Err(MediaError::Unsupported {
+        let length = metadata.len();
+        if length > self.max_bytes as u64 {
+            return Err(too_large(Some(length), self.max_bytes, name));
+        }
+        let mut bytes = Vec::with_capacity(length as usize + 1);
+        // A file may grow meanwhile, and those under /proc say 0.
+        file.take(self.max_bytes as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| io_error(&error, name))?;
+        if bytes.len() > self.max_bytes {
+            return Err(too_large(None, self.max_bytes, name));
+        }
+        Ok(bytes.into())
+    }
+
+    /// Opens what `path` leads to; no file where it is not a regular one.
+    ///
+    /// What is judged is what is read, whatever links and directories are exchanged meanwhile: the path is followed once,
+    /// into a handle that reads nothing and touches no device (`O_PATH`). The kernel tells where the file behind the handle
+    /// lies, and that same file is then opened for reading.
+    #[cfg(target_os = "linux")]
+    fn open(&self, path: &Path) -> Result<(Option<File>, Metadata), Refusal> {
+        use std::os::fd::AsRawFd;
+
+        let handle = OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::PATH.bits() as i32)
+            .open(path)?;
+        let itself = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        if !self.holds(&fs::read_link(&itself)?) {
+            return Err(Refusal::Outside);
+        }
+        let metadata = handle.metadata()?;
+        let file = match metadata.is_file() {
+            true => Some(File::open(&itself)?),
+            false => None,
+        };
+        Ok((file, metadata))
+    }
+
+    /// Opens what `path` leads to; no file where it is not a regular one.
+    ///
+    /// Links are resolved, and the last component of the result is not followed if it has become a link meanwhile. Systems
+    /// without `O_PATH` leave a gap: who may rename directories below an allowed one at the right moment.
+    #[cfg(not(target_os = "linux"))]
+    fn open(&self, path: &Path) -> Result<(Option<File>, Metadata), Refusal> {
+        let real = fs::canonicalize(path)?;
+        if !self.holds(&real) {
+            return Err(Refusal::Outside);
+        }
+        let metadata = fs::symlink_metadata(&real)?;
+        if !metadata.is_file() {
+            return Ok((None, metadata));
+        }
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits() as i32)
+            .open(&real)?;
+        let metadata = file.metadata()?;
+        Ok((metadata.is_file().then_some(file), metadata))
+    }
+
+    /// Whether `real`, a path without links, is below an allowed directory. Those are resolved each time, because one of
+    /// them may be a link that is turned to another place (`current -> release-7`).
+    fn holds(&self, real: &Path) -> bool {
+        self.directories
+            .iter()
+            .filter_map(|directory| fs::canonicalize(directory).ok())
+            .any(|directory| real.starts_with(directory))
+    }
+
+    /// Whether `path`, as it is written, is below an allowed directory.
+    fn seems_inside(&self, path: &Path) -> bool {
+        let path = plain(path);
+        let written = |directory: &PathBuf| path.starts_with(plain(directory));
+        self.directories.iter().any(written) || self.holds(&path)
+    }
+
+    fn outside(&self, name: &str) -> MediaError {
+        let allowed: Vec<String> = self
+            .directories
+            .iter()
+            .map(|directory| std::path::absolute(directory).unwrap_or_else(|_| directory.clone()))
+            .map(|directory| directory.display().to_string())
+            .collect();
+        let where_to = match allowed.as_slice() {
+            [] => "no directory is allowed".to_owned(),
+            _ => format!("it is outside of what is allowed, {}", allowed.join(", ")),
+        };
+        MediaError::NotAllowed {
             name: name.to_owned(),
-            message: format!("it is {kind}"),
-        });
+            message: format!("{where_to}; --allow-directory DIR allows another"),
+        }
     }
-    let length = metadata.len();
-    if length > max_bytes as u64 {
-        return Err(too_large(Some(length), max_bytes, name));
+}
+
+/// `path` from the root on, with `..` taken as written.
+fn plain(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut plain = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
     }
-    let file = File::open(&path).map_err(failed)?;
-    let mut bytes = Vec::with_capacity(length as usize + 1);
-    // A file may grow meanwhile, and those under /proc say 0.
-    file.take(max_bytes as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() > max_bytes {
-        return Err(too_large(None, max_bytes, name));
+    plain
+}
+
+fn kind(metadata: &Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_char_device() || kind.is_block_device() {
+        "a device"
+    } else {
+        "not a regular file"
     }
-    Ok(bytes.into())
+}
+
+fn io_error(error: &io::Error, name: &str) -> MediaError {
+    let (name, message) = (name.to_owned(), error.to_string());
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => MediaError::NotFound { name, message },
+        ErrorKind::PermissionDenied => MediaError::Denied { name, message },
+        ErrorKind::InvalidFilename | ErrorKind::InvalidInput => MediaError::InvalidReference { name, message },
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => MediaError::Unsupported {
+            name,
+            message: "its symbolic links lead in a circle".into(),
+        },
+        _ => MediaError::Unavailable { name, message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_made_plain() {
+        assert_eq!(plain(Path::new("/a/b/../c/./d")), Path::new("/a/c/d"));
+        assert_eq!(plain(Path::new("/../../etc")), Path::new("/etc"));
+    }
 }

@@ -1,53 +1,109 @@
 //! `http:` and `https:`.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Proxy, Response, StatusCode};
 use url::Url;
 
+use super::guard::{ForbiddenAddress, GuardedResolver, NetworkGuard, Resolver};
+use super::place::Trip;
 use super::retry::Failure;
 use super::{FetchOptions, Fetched, collect, media_type_or_extension};
-use crate::error::MediaError;
+use crate::error::{MediaError, ModelError};
+use crate::reference::redacted_url;
 
 /// A pool of connections, and the limits.
 pub(super) struct HttpClient {
     /// A client cannot be built where, for example, the machine has no root certificates. Files still work there, so the
     /// reason is told when a URL is first asked for.
     client: Result<Client, String>,
+    guard: NetworkGuard,
     max_bytes: usize,
     max_redirects: usize,
 }
 
+/// What one request gave.
+enum Answer {
+    Content(Fetched),
+    Redirect(Url),
+}
+
 impl HttpClient {
-    pub(super) fn new(options: &FetchOptions) -> Self {
-        let client = Client::builder()
+    /// # Errors
+    /// [`ModelError::Option`] where the proxy is no URL.
+    pub(super) fn new(options: &FetchOptions, resolver: Arc<dyn Resolver>) -> Result<Self, ModelError> {
+        let guard = NetworkGuard::new(&options.allow_network, options.proxy.is_some());
+        let builder = Client::builder()
             .user_agent(concat!("sightstream/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.connect_timeout)
             .read_timeout(options.read_timeout)
-            .redirect(Policy::limited(options.max_redirects))
-            .build()
-            .map_err(|error| causes(&error));
-        Self {
-            client,
+            .dns_resolver(Arc::new(GuardedResolver::guarded(resolver, &guard)))
+            // Redirects are followed here, where each of them is judged and takes its place at its host.
+            .redirect(Policy::none())
+            // A proxy of the environment would connect to addresses that nobody judged.
+            .no_proxy();
+        let builder = match &options.proxy {
+            // The text may hold a password.
+            Some(proxy) => builder.proxy(Proxy::all(proxy).map_err(|_| ModelError::Option {
+                option: "fetch_proxy".into(),
+                message: "it is no URL; write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT".into(),
+            })?),
+            None => builder,
+        };
+        Ok(Self {
+            client: builder.build().map_err(|error| causes(&error)),
+            guard,
             max_bytes: options.max_bytes,
             max_redirects: options.max_redirects,
+        })
+    }
+
+    /// One attempt, redirects included.
+    pub(super) async fn get(&self, url: &Url, trip: &mut Trip<'_>) -> Result<Fetched, Failure> {
+        let client = self.client.as_ref().map_err(|reason| MediaError::Unsupported {
+            name: trip.name.to_owned(),
+            message: format!("the HTTP client cannot be set up: {reason}"),
+        })?;
+        let mut visited = vec![url.clone()];
+        loop {
+            let url = &visited[visited.len() - 1];
+            self.guard
+                .judge(url)
+                .map_err(|forbidden| not_allowed(&forbidden, trip.name, &visited))?;
+            let _place = trip.enter(&host(url)).await;
+            let name = trip.name;
+            match trip.spend(self.request(client, &visited, name)).await?? {
+                Answer::Content(fetched) => return Ok(fetched),
+                Answer::Redirect(next) => {
+                    let refused = if visited.contains(&next) {
+                        Some("it redirects in a circle".to_owned())
+                    } else if visited.len() > self.max_redirects {
+                        Some(format!("it redirects more than {} times", self.max_redirects))
+                    } else {
+                        None
+                    };
+                    if let Some(message) = refused {
+                        let name = name.to_owned();
+                        return Err(MediaError::Unsupported { name, message }.into());
+                    }
+                    visited.push(next);
+                }
+            }
         }
     }
 
-    /// One attempt.
-    pub(super) async fn get(&self, url: &Url, name: &str) -> Result<Fetched, Failure> {
-        let client = self.client.as_ref().map_err(|reason| MediaError::Unsupported {
-            name: name.to_owned(),
-            message: format!("the HTTP client cannot be set up: {reason}"),
-        })?;
-        let response = client
-            .get(url.clone())
-            .send()
-            .await
-            .map_err(|error| self.failed(error, name))?;
+    /// One request, for the last of the `visited` URLs.
+    async fn request(&self, client: &Client, visited: &[Url], name: &str) -> Result<Answer, Failure> {
+        let url = &visited[visited.len() - 1];
+        let failed = |error| failed(error, name, visited);
+        let response = client.get(url.clone()).send().await.map_err(failed)?;
+        if let Some(next) = redirect(&response, url, name)? {
+            return Ok(Answer::Redirect(next));
+        }
         if let Some(failure) = refused(&response, name) {
             return Err(failure);
         }
@@ -55,30 +111,47 @@ impl HttpClient {
             .headers()
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
-        let media_type = media_type_or_extension(stated, response.url().path());
+        let media_type = media_type_or_extension(stated, url.path());
         let expected = response.content_length();
-        let bytes = collect(response.bytes_stream(), expected, self.max_bytes, name, |error| {
-            self.failed(error, name)
-        })
-        .await?;
-        Ok(Fetched { bytes, media_type })
+        let bytes = collect(response.bytes_stream(), expected, self.max_bytes, name, failed).await?;
+        Ok(Answer::Content(Fetched { bytes, media_type }))
     }
+}
 
-    fn failed(&self, error: reqwest::Error, name: &str) -> MediaError {
-        let name = name.to_owned();
-        if error.is_redirect() {
-            let message = format!("it redirects more than {} times, or in circles", self.max_redirects);
-            return MediaError::Unsupported { name, message };
-        }
-        // Without the URL: it may hold credentials, and `name` says which it was.
-        let timed_out = error.is_timeout();
-        let message = causes(&error.without_url());
-        if timed_out {
-            MediaError::Timeout { name, message }
-        } else {
-            MediaError::Unavailable { name, message }
-        }
+/// What requests are counted by.
+pub(super) fn host(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}
+
+/// Where a redirect of the server at `url` leads.
+fn redirect(response: &Response, url: &Url, name: &str) -> Result<Option<Url>, MediaError> {
+    let (301 | 302 | 303 | 307 | 308, Some(location)) = (response.status().as_u16(), response.headers().get(LOCATION))
+    else {
+        return Ok(None);
+    };
+    let unsupported = |message: &str| MediaError::Unsupported {
+        name: name.to_owned(),
+        message: message.to_owned(),
+    };
+    let mut next = std::str::from_utf8(location.as_bytes())
+        .ok()
+        .and_then(|location| url.join(location).ok())
+        .ok_or_else(|| unsupported("it redirects to what is no URL"))?;
+    next.set_fragment(None);
+    if !matches!(next.scheme(), "http" | "https") {
+        return Err(unsupported(&format!(
+            "it redirects to a URL of the scheme `{}`; only http and https are followed",
+            next.scheme()
+        )));
     }
+    // User name and password are for the server that they were given for, and go to no other.
+    if next.origin() == url.origin() && next.username().is_empty() && next.password().is_none() {
+        // These fail only for URLs without a host.
+        let _ = next.set_username(url.username());
+        let _ = next.set_password(url.password());
+    }
+    Ok(Some(next))
 }
 
 /// The failure that a status means, if it is no success.
@@ -87,9 +160,18 @@ fn refused(response: &Response, name: &str) -> Option<Failure> {
     if status.is_success() {
         return None;
     }
+    Some(Failure {
+        error: status_error(status, name, "server", None),
+        retry_after: retry_after(response.headers()),
+    })
+}
+
+/// What a status that is no success means. `says`: a word of the other side for it.
+pub(super) fn status_error(status: StatusCode, name: &str, side: &str, says: Option<&str>) -> MediaError {
     let name = name.to_owned();
-    let message = format!("the server answered with HTTP status {}", status.as_u16());
-    let error = match status {
+    let says = says.map(|word| format!(" ({word})")).unwrap_or_default();
+    let message = format!("the {side} answered with HTTP status {}{says}", status.as_u16());
+    match status {
         StatusCode::NOT_FOUND | StatusCode::GONE => MediaError::NotFound { name, message },
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
             MediaError::Denied { name, message }
@@ -98,15 +180,11 @@ fn refused(response: &Response, name: &str) -> Option<Failure> {
             name,
             status: status.as_u16(),
         },
-    };
-    Some(Failure {
-        error,
-        retry_after: retry_after(response.headers()),
-    })
+    }
 }
 
 /// `Retry-After`: seconds, or a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match value.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
@@ -117,8 +195,70 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
+fn failed(error: reqwest::Error, name: &str, visited: &[Url]) -> MediaError {
+    match source::<ForbiddenAddress>(&error) {
+        Some(forbidden) => not_allowed(forbidden, name, visited),
+        // Without the URL: it may hold credentials, and `name` says which it was.
+        None => transport_error(&error.without_url(), name),
+    }
+}
+
+/// A request that got no answer, or not all of it. `error` holds no URL.
+pub(super) fn transport_error(error: &reqwest::Error, name: &str) -> MediaError {
+    let (name, message) = (name.to_owned(), causes(error));
+    if error.is_builder() {
+        MediaError::InvalidReference { name, message }
+    } else if error.is_timeout() {
+        MediaError::Timeout { name, message }
+    } else if source::<rustls::Error>(error).is_some_and(is_lasting) {
+        MediaError::Tls { name, message }
+    } else {
+        MediaError::Unavailable { name, message }
+    }
+}
+
+/// Whether a server will fail to be trusted the next time too. An alert may be a server in trouble.
+fn is_lasting(error: &rustls::Error) -> bool {
+    use rustls::Error as E;
+    matches!(
+        error,
+        E::InvalidCertificate(_)
+            | E::InvalidMessage(_)
+            | E::NoCertificatesPresented
+            | E::UnsupportedNameType
+            | E::PeerIncompatible(_)
+            | E::PeerMisbehaved(_)
+    )
+}
+
+fn not_allowed(forbidden: &ForbiddenAddress, name: &str, visited: &[Url]) -> MediaError {
+    let message = match visited {
+        [] | [_] => forbidden.to_string(),
+        [.., last] => format!("it redirects to {}, and {forbidden}", redacted_url(last)),
+    };
+    MediaError::NotAllowed {
+        name: name.to_owned(),
+        message,
+    }
+}
+
+/// The first of the causes of `error` that is a `T`. An [`std::io::Error`] hides what it wraps from `source`.
+pub(super) fn source<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref() {
+            return Some(found);
+        }
+        next = match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => cause.source(),
+        };
+    }
+    None
+}
+
 /// The error and what caused it: reqwest's own message is often only "error sending request".
-fn causes(error: &dyn Error) -> String {
+pub(super) fn causes(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -144,5 +284,12 @@ mod tests {
         let waits = after(&httpdate::fmt_http_date(soon)).expect("a date");
         assert!(waits > Duration::from_secs(3000) && waits <= Duration::from_secs(3600));
         assert_eq!(after("soon"), None);
+    }
+
+    #[test]
+    fn a_host_is_its_name_and_port() {
+        let host = |url: &str| host(&Url::parse(url).expect(url));
+        assert_eq!(host("https://a.example/x"), "a.example:443");
+        assert_eq!(host("http://me:pw@a.example:8080/x"), "a.example:8080");
     }
 }

@@ -1,52 +1,32 @@
-//! From a media reference to bytes: files, HTTP, object stores and `data:` URLs, each bounded in size and time.
+//! From a media reference to bytes: files, HTTP, object stores and `data:` URLs, each bounded in size, time and reach.
 
+mod address;
+mod connector;
 mod file;
+mod guard;
 mod http;
+mod metrics;
 mod object;
+mod options;
+mod place;
 mod retry;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
+use tokio::sync::Semaphore;
+use url::Url;
 
 use crate::error::{MediaError, ModelError};
 use crate::reference::{Location, MediaReference, is_data, shortened};
-
-/// What a [`Fetcher`] allows.
-#[derive(Debug, Clone)]
-pub struct FetchOptions {
-    /// The largest medium, in bytes. It is enforced while reading, so a body without end costs no more memory than this.
-    pub max_bytes: usize,
-    /// How long a connection may take to stand.
-    pub connect_timeout: Duration,
-    /// How long the other side may say nothing in the middle of an answer.
-    pub read_timeout: Duration,
-    /// How long one medium may take in all: retries, redirects and waits included.
-    pub total_timeout: Duration,
-    /// How often a transient failure is tried again.
-    pub retries: u32,
-    /// How many redirects are followed.
-    pub max_redirects: usize,
-    /// Settings of the object stores under the names of their environment variables in lower case, such as
-    /// `aws_region` or `aws_endpoint`. By default what the environment holds (`AWS_*`, `GOOGLE_*`, `AZURE_*`).
-    pub object_store: Vec<(String, String)>,
-}
-
-impl Default for FetchOptions {
-    fn default() -> Self {
-        Self {
-            max_bytes: 64 << 20,
-            connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_secs(20),
-            total_timeout: Duration::from_secs(120),
-            retries: 3,
-            max_redirects: 5,
-            object_store: object::environment(),
-        }
-    }
-}
+pub use address::{AddressClass, special};
+pub use guard::{Resolver, SystemResolver};
+pub use ipnet::IpNet;
+pub use options::FetchOptions;
+pub use place::{FetchPlace, FetchPlaces};
+use place::{Hosts, Trip};
+use retry::Attempts;
 
 /// The bytes of a medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,34 +48,38 @@ struct Shared {
     options: FetchOptions,
     http: http::HttpClient,
     objects: object::ObjectStores,
+    files: file::Files,
+    hosts: Hosts,
 }
 
 impl Fetcher {
     /// A fetcher with clients of its own.
     ///
     /// # Errors
-    /// [`ModelError::Option`] where a limit is zero.
+    /// [`ModelError::Option`] where a limit is zero, an allowed directory is none, or the proxy is no URL.
     pub fn new(options: FetchOptions) -> Result<Self, ModelError> {
-        let zero = |option: &str| ModelError::Option {
-            option: option.into(),
-            message: "it must be above zero".into(),
-        };
-        if options.max_bytes == 0 {
-            return Err(zero("max_bytes"));
-        }
-        for (name, timeout) in [
-            ("connect_timeout", options.connect_timeout),
-            ("read_timeout", options.read_timeout),
-            ("total_timeout", options.total_timeout),
-        ] {
-            if timeout.is_zero() {
-                return Err(zero(name));
-            }
-        }
-        let http = http::HttpClient::new(&options);
-        let objects = object::ObjectStores::new(&options);
+        Self::with_resolver(options, Arc::new(SystemResolver))
+    }
+
+    /// As [`Fetcher::new`], with names resolved by `resolver`.
+    ///
+    /// # Errors
+    /// Those of [`Fetcher::new`].
+    pub fn with_resolver(options: FetchOptions, resolver: Arc<dyn Resolver>) -> Result<Self, ModelError> {
+        options.validate()?;
+        metrics::describe();
+        let http = http::HttpClient::new(&options, Arc::clone(&resolver))?;
+        let objects = object::ObjectStores::new(&options, resolver);
+        let files = file::Files::new(&options)?;
+        let hosts = Hosts::new(options.concurrency_per_host.min(Semaphore::MAX_PERMITS));
         Ok(Self {
-            shared: Arc::new(Shared { options, http, objects }),
+            shared: Arc::new(Shared {
+                options,
+                http,
+                objects,
+                files,
+                hosts,
+            }),
         })
     }
 
@@ -123,34 +107,86 @@ impl Fetcher {
 
     /// Fetches the medium that `reference` names (the whole one: a fragment is the decoder's business).
     ///
-    /// Every fetch passes through here, whatever its scheme. Redirects of HTTP pass `http::HttpClient`'s policy.
-    ///
     /// # Errors
     /// A [`MediaError`] that names the reference. Transient ones were tried again `retries` times before.
     pub async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError> {
-        let Shared { options, http, objects } = &*self.shared;
+        self.fetch_in(reference, &mut FetchPlaces::new(1).place()).await
+    }
+
+    /// As [`Fetcher::fetch`], with `place` held while a request runs and when the medium is there.
+    ///
+    /// Every fetch passes through here, whatever its scheme, and each has its guard: the allowed directories in [`file`],
+    /// the allowed networks in [`guard`], for every redirect again.
+    ///
+    /// # Errors
+    /// Those of [`Fetcher::fetch`].
+    pub async fn fetch_in(&self, reference: &MediaReference, place: &mut FetchPlace) -> Result<Fetched, MediaError> {
+        let Shared {
+            options, files, hosts, ..
+        } = &*self.shared;
         let name = reference.to_string();
-        let fetched = async {
-            match reference.location() {
-                Location::Data { media_type, bytes } => {
-                    let bytes = within(bytes.clone(), options.max_bytes, &name)?;
-                    Ok(Fetched {
-                        bytes,
-                        media_type: Some(media_type.clone()),
-                    })
-                }
-                Location::File(path) => file::read(path, options.max_bytes, &name).await,
-                Location::Http(url) => retry::with_backoff(options.retries, || http.get(url, &name)).await,
-                // The stores' clients retry by themselves.
-                Location::Object(url) => objects.get(url, &name).await,
+        let mut trip = Trip::new(&name, place, hosts, options.total_timeout);
+        let fetched = match reference.location() {
+            Location::Data { media_type, bytes } => {
+                trip.start().await;
+                within(bytes.clone(), options.max_bytes, &name).map(|bytes| Fetched {
+                    bytes,
+                    media_type: Some(media_type.clone()),
+                })
             }
+            Location::File(path) => {
+                trip.start().await;
+                trip.spend(files.read(path, &name)).await.flatten()
+            }
+            Location::Http(url) | Location::Object(url) => self.fetch_remote(reference, url, &mut trip).await,
         };
-        match tokio::time::timeout(options.total_timeout, fetched).await {
-            Ok(fetched) => fetched,
-            Err(_) => Err(MediaError::Timeout {
-                message: format!("not complete after {:?}", options.total_timeout),
-                name,
-            }),
+        let outcome = fetched.as_ref().map_or_else(MediaError::reason, |_| "ok");
+        metrics::fetched(reference.location(), outcome);
+        fetched
+    }
+
+    /// Tries until it is there, or will not come.
+    async fn fetch_remote(
+        &self,
+        reference: &MediaReference,
+        url: &Url,
+        trip: &mut Trip<'_>,
+    ) -> Result<Fetched, MediaError> {
+        let Shared {
+            options,
+            http,
+            objects,
+            hosts,
+            ..
+        } = &*self.shared;
+        let is_object = matches!(reference.location(), Location::Object(_));
+        let mut attempts = Attempts::new(options.retries, is_object);
+        loop {
+            let fetched = match is_object {
+                true => objects.get(url, trip).await,
+                false => http.get(url, trip).await,
+            };
+            let failure = match fetched {
+                Ok(fetched) => return Ok(fetched),
+                Err(failure) => failure,
+            };
+            let reason = failure.error.to_string();
+            let wait = attempts.wait_after(failure, trip.left())?;
+            metrics::retried();
+            let host = if is_object {
+                object::bucket(url).to_owned()
+            } else {
+                http::host(url)
+            };
+            if hosts.is_to_be_told(&host) {
+                tracing::warn!(
+                    host,
+                    reason,
+                    wait_ms = wait.as_millis() as u64,
+                    "waiting to fetch again"
+                );
+            }
+            trip.rest(wait).await;
         }
     }
 }
@@ -171,6 +207,7 @@ async fn collect<E>(
     let mut bytes = BytesMut::new();
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(&failed)?;
+        metrics::bytes(chunk.len());
         if bytes.len() + chunk.len() > max_bytes {
             return Err(too_large(None, max_bytes, name));
         }
@@ -260,15 +297,5 @@ mod tests {
             Some("image/jpeg")
         );
         assert_eq!(media_type_or_extension(None, "/v1.0/cat").as_deref(), None);
-    }
-
-    #[test]
-    fn limits_of_zero_are_refused() {
-        let options = FetchOptions {
-            total_timeout: Duration::ZERO,
-            ..FetchOptions::default()
-        };
-        let error = Fetcher::new(options).err().expect("refused").to_string();
-        assert_eq!(error, "total_timeout: it must be above zero");
     }
 }

@@ -1,19 +1,25 @@
 //! Object stores: `s3:`, `gs:` and `az:`. Credentials come from the environment, or from what the machine's provider gives
-//! (instance roles, workload identity).
+//! (instance roles, workload identity). So do endpoints: they are the operator's, and may be at any address. A reference
+//! names a bucket and a key in them, and nothing else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::{Attribute, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use reqwest::StatusCode;
 use url::Url;
 
-use super::{FetchOptions, Fetched, collect, media_type_or_extension};
+use super::connector::{Answered, Connector};
+use super::http::{source, status_error, transport_error};
+use super::place::Trip;
+use super::retry::Failure;
+use super::{FetchOptions, Fetched, Resolver, collect, media_type_or_extension};
 use crate::error::MediaError;
+use crate::reference::without_credentials;
 
 /// The variables that stores read. Others are left alone: the stores would take a `REGION` or a `TOKEN` as well.
 const VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
@@ -35,58 +41,57 @@ pub(super) struct ObjectStores {
     stores: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
     settings: Vec<(String, String)>,
     client: ClientOptions,
-    retry: RetryConfig,
+    connector: Connector,
     max_bytes: usize,
 }
 
 impl ObjectStores {
-    pub(super) fn new(options: &FetchOptions) -> Self {
+    pub(super) fn new(options: &FetchOptions, resolver: Arc<dyn Resolver>) -> Self {
         Self {
             stores: Mutex::default(),
             settings: options.object_store.clone(),
             client: ClientOptions::new()
                 .with_connect_timeout(options.connect_timeout)
                 .with_timeout(options.total_timeout),
-            retry: RetryConfig {
-                max_retries: options.retries as usize,
-                retry_timeout: options.total_timeout,
-                backoff: object_store::BackoffConfig {
-                    init_backoff: Duration::from_millis(250),
-                    max_backoff: Duration::from_secs(20),
-                    base: 2.0,
-                },
-            },
+            connector: Connector::new(options.read_timeout, resolver),
             max_bytes: options.max_bytes,
         }
     }
 
-    pub(super) async fn get(&self, url: &Url, name: &str) -> Result<Fetched, MediaError> {
-        let failed = |error| failed(error, name);
+    /// One attempt.
+    pub(super) async fn get(&self, url: &Url, trip: &mut Trip<'_>) -> Result<Fetched, Failure> {
+        let name = trip.name;
         let path = Path::from_url_path(url.path()).map_err(|error| MediaError::InvalidReference {
             name: name.to_owned(),
             message: error.to_string(),
         })?;
-        let store = self.store(url).map_err(failed)?;
-        let object = store.get(&path).await.map_err(failed)?;
-        let stated = object.attributes.get(&Attribute::ContentType).map(AsRef::as_ref);
-        let media_type = media_type_or_extension(stated, url.path());
-        let expected = object.meta.size;
-        let bytes = collect(object.into_stream(), Some(expected), self.max_bytes, name, failed).await?;
-        Ok(Fetched { bytes, media_type })
+        let store = self.store(url).map_err(|error| failed(error, name))?;
+        let _place = trip.enter(bucket(url)).await;
+        trip.spend(async {
+            let object = store.get(&path).await.map_err(|error| failed(error, name))?;
+            let stated = object.attributes.get(&Attribute::ContentType).map(AsRef::as_ref);
+            let media_type = media_type_or_extension(stated, url.path());
+            let expected = object.meta.size;
+            let stream = object.into_stream();
+            let failed = |error| failed(error, name).error;
+            let bytes = collect(stream, Some(expected), self.max_bytes, name, failed).await?;
+            Ok(Fetched { bytes, media_type })
+        })
+        .await?
     }
 
     fn store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
-        let bucket = url[..url::Position::BeforePath].to_owned();
+        let bucket = bucket(url);
         // A panic while the lock is held leaves a valid map.
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = stores.get(&bucket) {
+        if let Some(store) = stores.get(bucket) {
             return Ok(store.clone());
         }
-        let store = self.build(&bucket, url.scheme())?;
+        let store = self.build(bucket, url.scheme())?;
         if stores.len() >= KEPT_STORES {
             stores.clear();
         }
-        stores.insert(bucket, store.clone());
+        stores.insert(bucket.to_owned(), store.clone());
         Ok(store)
     }
 
@@ -96,7 +101,12 @@ impl ObjectStores {
             ($builder:ty) => {{
                 let builder = <$builder>::new()
                     .with_client_options(self.client.clone())
-                    .with_retry(self.retry.clone())
+                    .with_http_connector(self.connector.clone())
+                    // Retries are made by whoever fetches, by one rule for every server.
+                    .with_retry(RetryConfig {
+                        max_retries: 0,
+                        ..RetryConfig::default()
+                    })
                     .with_url(bucket);
                 let builder = self
                     .settings
@@ -117,16 +127,59 @@ impl ObjectStores {
     }
 }
 
-fn failed(error: object_store::Error, name: &str) -> MediaError {
+/// `s3://bucket`: what has a client and places of its own.
+pub(super) fn bucket(url: &Url) -> &str {
+    &url[..url::Position::BeforePath]
+}
+
+/// The stores' own messages hold URLs (signed ones, with a SAS token) and the body of the answer (with signatures), so that
+/// only what is known to be none of these is told.
+fn failed(error: object_store::Error, name: &str) -> Failure {
     use object_store::Error as E;
-    let (name, message) = (name.to_owned(), error.to_string());
+    if let Some(answered) = source::<Answered>(&error) {
+        return Failure {
+            error: status_error(answered.status, name, "store", None),
+            retry_after: answered.retry_after,
+        };
+    }
+    let text = error.to_string();
+    let status = |status| status_error(status, name, "store", code(&text));
+    let (name, message) = (name.to_owned(), without_credentials(&text));
     match error {
-        E::NotFound { .. } => MediaError::NotFound { name, message },
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => MediaError::Denied { name, message },
+        E::NotFound { .. } => status(StatusCode::NOT_FOUND),
+        E::PermissionDenied { .. } => status(StatusCode::FORBIDDEN),
+        E::Unauthenticated { .. } => status(StatusCode::UNAUTHORIZED),
         E::InvalidPath { .. } => MediaError::InvalidReference { name, message },
         E::NotSupported { .. } | E::NotImplemented { .. } | E::UnknownConfigurationKey { .. } => {
             MediaError::Unsupported { name, message }
         }
-        _ => MediaError::Unavailable { name, message },
+        other => match source::<reqwest::Error>(&other) {
+            Some(error) => transport_error(error, &name),
+            None => MediaError::Unavailable { name, message },
+        },
+    }
+    .into()
+}
+
+/// The word in the body of a store's answer that says what is wrong, such as `AccessDenied`.
+fn code(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    let is_word = code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric());
+    is_word.then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_an_answer_is_a_word() {
+        assert_eq!(
+            code("403: <Error><Code>AccessDenied</Code><Key>x"),
+            Some("AccessDenied")
+        );
+        assert_eq!(code("<Code>sig=abc&x</Code>"), None);
+        assert_eq!(code("nothing"), None);
     }
 }

@@ -9,10 +9,11 @@ use crate::error::MediaError;
 /// The first wait; each further one is up to twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
-/// The longest wait. A server that asks for a longer one (`Retry-After`) is given up: who called can come back later.
+/// The longest wait that was not asked for.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// A failed attempt, and how long the server asked to wait.
+#[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: MediaError,
     pub(super) retry_after: Option<Duration>,
@@ -27,32 +28,47 @@ impl From<MediaError> for Failure {
     }
 }
 
-/// Calls `attempt` until it succeeds, fails for good, or was tried again `retries` times. Waits grow exponentially, with
-/// jitter so that many callers do not come back at the same moment.
-pub(super) async fn with_backoff<T, F>(retries: u32, attempt: impl Fn() -> F) -> Result<T, MediaError>
-where
-    F: Future<Output = Result<T, Failure>>,
-{
-    let mut tried = 0;
-    loop {
-        let Failure { error, retry_after } = match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(failure) => failure,
-        };
-        if tried == retries || !error.is_transient() || retry_after.is_some_and(|asked| asked > LONGEST_WAIT) {
+/// The attempts at one fetch.
+pub(super) struct Attempts {
+    retries: u32,
+    /// Whether a side that asks for fewer requests is asked again for as long as the fetch may take, and not `retries`
+    /// times: an object store is the operator's own, and does nothing but take requests.
+    patient: bool,
+    failed: u32,
+}
+
+impl Attempts {
+    pub(super) fn new(retries: u32, patient: bool) -> Self {
+        Self {
+            retries,
+            patient,
+            failed: 0,
+        }
+    }
+
+    /// How long to wait before the next attempt. Waits grow exponentially, with jitter, so that many callers do not come
+    /// back at the same moment. What the server asks for (`Retry-After`) is heeded.
+    ///
+    /// # Errors
+    /// The failure, if it will not pass, was tried often enough, or the wait is not within `left`, the time that the fetch
+    /// may still take.
+    pub(super) fn wait_after(&mut self, failure: Failure, left: Duration) -> Result<Duration, MediaError> {
+        let Failure { error, retry_after } = failure;
+        let throttled = matches!(error, MediaError::Http { status: 429 | 503, .. });
+        let often_enough = self.failed >= self.retries && !(self.patient && throttled && self.retries > 0);
+        let wait = backoff(self.failed, rand::rng().random()).max(retry_after.unwrap_or_default());
+        if often_enough || !error.is_transient() || wait >= left {
             return Err(error);
         }
-        let wait = wait(tried, rand::rng().random()).max(retry_after.unwrap_or_default());
-        tracing::debug!(error = %error, attempt = tried + 1, wait_ms = wait.as_millis() as u64, "fetching again");
-        metrics::counter!("sightstream_fetch_retries_total").increment(1);
-        tokio::time::sleep(wait).await;
-        tried += 1;
+        self.failed += 1;
+        tracing::debug!(error = %error, attempt = self.failed, wait_ms = wait.as_millis() as u64, "fetching again soon");
+        Ok(wait)
     }
 }
 
-/// The wait after attempt `tried` (from 0): between half of `FIRST_WAIT * 2^tried` and the whole; `jitter` in [0, 1).
-fn wait(tried: u32, jitter: f64) -> Duration {
-    let whole = FIRST_WAIT.saturating_mul(2u32.saturating_pow(tried)).min(LONGEST_WAIT);
+/// The wait after `failed` earlier failures: between half of `FIRST_WAIT * 2^failed` and the whole; `jitter` in [0, 1).
+fn backoff(failed: u32, jitter: f64) -> Duration {
+    let whole = FIRST_WAIT.saturating_mul(2u32.saturating_pow(failed)).min(LONGEST_WAIT);
     whole.mul_f64(0.5 + jitter / 2.0)
 }
 
@@ -60,30 +76,51 @@ fn wait(tried: u32, jitter: f64) -> Duration {
 mod tests {
     use super::*;
 
-    #[test]
-    fn waits_double_up_to_the_longest() {
-        assert_eq!(wait(0, 0.0), FIRST_WAIT / 2);
-        assert_eq!(wait(3, 0.0), FIRST_WAIT * 4);
-        assert_eq!(wait(40, 0.0), LONGEST_WAIT / 2);
-        assert!(wait(40, 0.999) <= LONGEST_WAIT);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn answered(status: u16, retry_after: Option<Duration>) -> Failure {
+        let error = MediaError::Http {
+            name: "http://h/a".into(),
+            status,
+        };
+        Failure { error, retry_after }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_asks_for_too_long_a_wait_is_given_up() {
-        let attempts = std::cell::Cell::new(0);
-        let outcome: Result<(), _> = with_backoff(3, || async {
-            attempts.set(attempts.get() + 1);
-            let error = MediaError::Http {
-                name: "http://h/a".into(),
-                status: 503,
-            };
-            Err(Failure {
-                error,
-                retry_after: Some(Duration::from_secs(3600)),
-            })
-        })
-        .await;
-        assert_eq!(outcome.expect_err("fails").reason(), "http_status");
-        assert_eq!(attempts.get(), 1);
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        assert_eq!(backoff(0, 0.0), FIRST_WAIT / 2);
+        assert_eq!(backoff(3, 0.0), FIRST_WAIT * 4);
+        assert_eq!(backoff(40, 0.0), LONGEST_WAIT / 2);
+        assert!(backoff(40, 0.999) <= LONGEST_WAIT);
+    }
+
+    #[test]
+    fn attempts_end_after_the_retries() {
+        let mut attempts = Attempts::new(2, false);
+        assert!(attempts.wait_after(answered(503, None), HOUR).is_ok());
+        assert!(attempts.wait_after(answered(500, None), HOUR).is_ok());
+        assert!(attempts.wait_after(answered(500, None), HOUR).is_err());
+        assert!(Attempts::new(2, false).wait_after(answered(404, None), HOUR).is_err());
+    }
+
+    #[test]
+    fn what_the_server_asks_for_is_heeded_within_the_time_left() {
+        let minute = Duration::from_secs(60);
+        let wait = |left| Attempts::new(3, false).wait_after(answered(429, Some(minute)), left);
+        assert_eq!(wait(HOUR), Ok(minute));
+        assert_eq!(
+            wait(minute).expect_err("no time for another attempt").reason(),
+            "http_status"
+        );
+    }
+
+    #[test]
+    fn an_object_store_that_throttles_is_asked_for_as_long_as_the_fetch_may_take() {
+        let mut attempts = Attempts::new(1, true);
+        for _ in 0..50 {
+            assert!(attempts.wait_after(answered(503, None), HOUR).is_ok());
+        }
+        assert!(attempts.wait_after(answered(500, None), HOUR).is_err());
+        assert!(attempts.wait_after(answered(503, None), Duration::ZERO).is_err());
     }
 }

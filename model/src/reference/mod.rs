@@ -27,8 +27,8 @@ use crate::error::MediaError;
 pub use fragment::Fragment;
 use fragment::split_fragment;
 pub use redact::without_credentials;
-pub(crate) use redact::{is_data, shortened};
-use redact::{redacted_url, shown, shown_raw};
+pub(crate) use redact::{is_data, redacted_url, shortened};
+use redact::{shown, shown_raw};
 
 /// Padding is often left out of hand-written `data:` URLs, so it is optional.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -184,8 +184,16 @@ fn parse_http(reference: &str) -> Result<Parsed, String> {
 fn parse_object(reference: &str) -> Result<Parsed, String> {
     let (address, fragment) = split_fragment(reference)?;
     let url = parse_url(&address.replace('#', "%23"))?;
-    if url.host_str().is_none_or(str::is_empty) || url.path().len() < 2 {
+    let bucket = url.host_str().unwrap_or_default();
+    if bucket.is_empty() || url.path().len() < 2 {
         return Err("it needs a bucket and a key, as in s3://bucket/cat.jpg".into());
+    }
+    // The bucket becomes part of the store's URL, and of its host on some stores. `az://container@account/` would choose
+    // the account.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '$');
+    let names_more = url.port().is_some() || !url.username().is_empty() || url.password().is_some();
+    if names_more || !bucket.chars().all(is_plain) || bucket.starts_with('.') || bucket.contains("..") {
+        return Err("between // and the key stands the name of a bucket alone: letters, digits, - _ . and $".into());
     }
     Ok((Location::Object(url), fragment))
 }
@@ -313,6 +321,20 @@ mod tests {
         assert!(error("#page=2").contains("it is empty"));
         assert!(error("ftp://h/a.png").contains("https:"));
         assert!(error("s3://bucket").contains("bucket and a key"));
+        for steering in [
+            "az://media@evil/cat.jpg",
+            "az://media@evil.blob.core.windows.net/cat.jpg",
+            "s3://user:pw@bucket/cat.jpg",
+            "s3://bucket:8080/cat.jpg",
+            "s3://evil.example%2Fbucket/cat.jpg",
+            "gs://bucket%23/cat.jpg",
+            "s3://../cat.jpg",
+            "s3://.evil/cat.jpg",
+        ] {
+            assert!(error(steering).contains("name of a bucket alone"), "{steering}");
+        }
+        parse("az://$web/cat.jpg");
+        parse("s3://media.example.org-2024_a/cat.jpg");
         assert!(error("file://host/a.png").contains("localhost"));
         assert!(error("http://").contains("empty host"));
         assert!(error("a\0b").contains("NUL"));

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::Location;
@@ -9,17 +10,22 @@ use super::Location;
 /// How much of a `data:` URL, or of a reference that does not parse, a message shows, in characters.
 const SHOWN_CHARACTERS: usize = 60;
 
-/// Parts of a query field's name that say its value is a credential (presigned URLs, SAS tokens, API keys).
-const CREDENTIAL_FIELDS: [&str; 9] = [
+/// Parts of a query field's name that say its value is a credential (presigned URLs, SAS tokens, CDN tokens, API keys).
+const CREDENTIAL_FIELDS: [&str; 14] = [
     "sig",
     "token",
     "secret",
     "key",
-    "passw",
+    "pass",
     "pwd",
     "credential",
     "auth",
     "session",
+    "hmac",
+    "hdnt",
+    "jwt",
+    "policy",
+    "code",
 ];
 
 /// The address as messages show it.
@@ -36,7 +42,7 @@ pub(super) fn shown(reference: &str, location: &Location, has_fragment: bool) ->
 }
 
 /// `url` without user name and password, and with `…` for the values of query fields that look like credentials.
-pub(super) fn redacted_url(url: &Url) -> String {
+pub(crate) fn redacted_url(url: &Url) -> String {
     let mut url = url.clone();
     // These fail only for URLs without a host, which carry no user name.
     let _ = url.set_username("");
@@ -56,7 +62,7 @@ pub(super) fn redacted_url(url: &Url) -> String {
 }
 
 fn is_credential(field: &str) -> bool {
-    let field = field.to_ascii_lowercase();
+    let field = percent_decode_str(field).decode_utf8_lossy().to_ascii_lowercase();
     CREDENTIAL_FIELDS.iter().any(|part| field.contains(part))
 }
 
@@ -150,6 +156,10 @@ mod tests {
         assert_eq!(
             shown("https://h/a?sv=1&sig=abc&access_token=q"),
             "https://h/a?sv=1&sig=…&access_token=…"
+        );
+        assert_eq!(
+            shown("https://h/a?hdnts=exp~hmac&X%2DAmz%2DSignature=abc&code=c&w=5"),
+            "https://h/a?hdnts=…&X%2DAmz%2DSignature=…&code=…&w=5"
         );
         let long = format!("data:,{}", "é".repeat(100));
         assert_eq!(shown(&long), format!("data:,{}…", "é".repeat(54)));

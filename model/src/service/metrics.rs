@@ -39,7 +39,7 @@ pub(super) fn describe() {
     describe_histogram!(
         STAGE_SECONDS,
         Unit::Seconds,
-        "Time that an input spent in a stage: fetch, preprocess, queue (waiting for room, then for its batch), device."
+        "Time that an input spent in a stage: fetch (with waits for its host and retries), preprocess, queue (waiting for room, then for its batch), device."
     );
     describe_counter!(
         INPUTS,

@@ -17,9 +17,9 @@ use super::prepare::{Prepare, input_cost};
 use super::queue::Queue;
 use super::{EmbedError, ServiceOptions};
 use crate::error::{MediaError, ModelError, panic_message};
-use crate::fetch::Fetched;
+use crate::fetch::{FetchPlace, FetchPlaces, Fetched};
 use crate::processor::ModelInput;
-use crate::reference::MediaReference;
+use crate::reference::{MediaReference, is_data};
 
 /// The stages, and the places in each.
 pub(super) struct Pipeline {
@@ -27,7 +27,7 @@ pub(super) struct Pipeline {
     pub(super) queue: Arc<Queue>,
     prepare: Arc<dyn Prepare>,
     in_flight: Semaphore,
-    fetching: Semaphore,
+    fetching: FetchPlaces,
     preprocessing: Arc<Semaphore>,
     cpu_pool: rayon::ThreadPool,
 }
@@ -58,7 +58,7 @@ impl Pipeline {
             flights,
             prepare,
             in_flight: Semaphore::new(options.max_in_flight),
-            fetching: Semaphore::new(options.fetch_concurrency),
+            fetching: FetchPlaces::new(options.fetch_concurrency),
             preprocessing: Arc::new(Semaphore::new(options.preprocess_threads)),
             cpu_pool,
         })
@@ -97,9 +97,13 @@ impl Pipeline {
     }
 
     async fn stages(&self, flight: &Arc<Flight>) -> Outcome {
-        let fetching = acquire(&self.fetching).await;
+        let mut fetching = self.fetching.place();
+        if is_data(flight.url()) {
+            // Parsing it decodes the medium.
+            fetching.take().await;
+        }
         let reference = self.prepare.parse(flight.url())?;
-        let fetched = self.fetch(&reference).await?;
+        let fetched = self.fetch(&reference, &mut fetching).await?;
         let preprocessing = acquire_owned(&self.preprocessing).await;
         drop(fetching);
         let (input, preprocessing) = self.preprocess(flight, reference, fetched, preprocessing).await?;
@@ -112,9 +116,11 @@ impl Pipeline {
         outcome.await.unwrap_or_else(|_| Err(EmbedError::shut_down()))
     }
 
-    async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError> {
+    async fn fetch(&self, reference: &MediaReference, place: &mut FetchPlace) -> Result<Fetched, MediaError> {
         let started = Instant::now();
-        let fetched = AssertUnwindSafe(self.prepare.fetch(reference)).catch_unwind().await;
+        let fetched = AssertUnwindSafe(self.prepare.fetch(reference, place))
+            .catch_unwind()
+            .await;
         metrics::stage(Stage::Fetch, started.elapsed());
         fetched.unwrap_or_else(|panic| Err(panicked(reference, &*panic)))
     }

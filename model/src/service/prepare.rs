@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::EmbedError;
 use crate::error::{MediaError, ModelError};
-use crate::fetch::{Fetched, Fetcher};
+use crate::fetch::{FetchPlace, Fetched, Fetcher};
 use crate::isolation::{DecodeError, Decoder};
 use crate::processor::{ModelInput, Processor};
 use crate::reference::MediaReference;
@@ -22,8 +22,9 @@ pub trait Prepare: Send + Sync + 'static {
         MediaReference::parse(url)
     }
 
-    /// Fetches the bytes. May be dropped at any await point, when all callers went away.
-    async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError>;
+    /// Fetches the bytes, with `place` taken while it reads and when it returns them. May be dropped at any await point,
+    /// when all callers went away.
+    async fn fetch(&self, reference: &MediaReference, place: &mut FetchPlace) -> Result<Fetched, MediaError>;
 
     /// Gets ready for the first medium, on a thread of the CPU pool.
     ///
@@ -71,8 +72,8 @@ impl Prepare for MediaPrepare {
         self.fetcher.parse(url)
     }
 
-    async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError> {
-        self.fetcher.fetch(reference).await
+    async fn fetch(&self, reference: &MediaReference, place: &mut FetchPlace) -> Result<Fetched, MediaError> {
+        self.fetcher.fetch_in(reference, place).await
     }
 
     fn warm_up(&self) -> Result<(), ModelError> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sightstream_model::error::{MediaError, ModelError};
-use sightstream_model::fetch::Fetched;
+use sightstream_model::fetch::{FetchPlace, Fetched};
 use sightstream_model::processor::ModelInput;
 use sightstream_model::reference::MediaReference;
 use sightstream_model::service::{Backend, EmbedError, EmbeddingService, Prepare, ServiceOptions};
@@ -159,7 +159,8 @@ fn parts(reference: &MediaReference) -> (String, usize, u32) {
 
 #[async_trait]
 impl Prepare for FakePrepare {
-    async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError> {
+    async fn fetch(&self, reference: &MediaReference, place: &mut FetchPlace) -> Result<Fetched, MediaError> {
+        place.take().await;
         self.progress.send_modify(|progress| {
             progress.fetched += 1;
             progress.most_fetched = progress.most_fetched.max(progress.fetched - progress.encoded);

@@ -37,7 +37,7 @@ const SAMPLE_MEDIA: &str = "examples/media";
 const POLL: Duration = Duration::from_millis(50);
 
 /// Indexes a folder and searches it.
-pub async fn execute(args: QuickstartArgs) -> anyhow::Result<Outcome> {
+pub async fn execute(mut args: QuickstartArgs) -> anyhow::Result<Outcome> {
     let sample = args.media.is_none();
     let root = args.media.clone().unwrap_or_else(|| PathBuf::from(SAMPLE_MEDIA));
     let folder = if sample {
@@ -48,6 +48,7 @@ pub async fn execute(args: QuickstartArgs) -> anyhow::Result<Outcome> {
     let data_dir = DataDir::prepare(&args.data_dir)?;
     introduce(&root, &folder)?;
 
+    args.encoder.fetch.also_allow(&root);
     let service = args.encoder.start().await?;
     let broker = Broker::start(TOPIC)?;
     let qdrant = format!("embedded:{}", data_dir.qdrant().display());

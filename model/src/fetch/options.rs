@@ -1,0 +1,92 @@
+//! What a user may set on fetching.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::object;
+use crate::error::ModelError;
+
+/// What a [`Fetcher`](super::Fetcher) allows.
+#[derive(Debug, Clone)]
+pub struct FetchOptions {
+    /// The largest medium, in bytes. It is enforced while reading, so a body without end costs no more memory than this.
+    pub max_bytes: usize,
+    /// How long a connection may take to stand.
+    pub connect_timeout: Duration,
+    /// How long the other side may say nothing in the middle of an answer.
+    pub read_timeout: Duration,
+    /// How long one medium may take in all: retries and redirects included, waits for a place at its host not.
+    pub total_timeout: Duration,
+    /// How often a transient failure is tried again. Object stores that throttle are tried until `total_timeout`, unless
+    /// this is 0.
+    pub retries: u32,
+    /// How many redirects are followed.
+    pub max_redirects: usize,
+    /// How many requests one host is sent at the same time; of object stores each bucket is one.
+    pub concurrency_per_host: usize,
+    /// Networks that requests may go to although their addresses are not public. By default none.
+    pub allow_network: Vec<IpNet>,
+    /// Directories below which files may be read, symbolic links resolved. By default the current one.
+    pub allow_directories: Vec<PathBuf>,
+    /// A proxy for `http:` and `https:`, as `http://HOST:PORT`. It resolves the names, so that it has to judge them too.
+    /// Proxies of the environment (`HTTPS_PROXY`) are for object stores alone.
+    pub proxy: Option<String>,
+    /// Settings of the object stores under the names of their environment variables in lower case, such as
+    /// `aws_region` or `aws_endpoint`. By default what the environment holds (`AWS_*`, `GOOGLE_*`, `AZURE_*`).
+    pub object_store: Vec<(String, String)>,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 << 20,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(20),
+            total_timeout: Duration::from_secs(120),
+            retries: 3,
+            max_redirects: 5,
+            concurrency_per_host: 16,
+            allow_network: Vec::new(),
+            allow_directories: vec![PathBuf::from(".")],
+            proxy: None,
+            object_store: object::environment(),
+        }
+    }
+}
+
+impl FetchOptions {
+    /// Refuses limits that would let nothing through.
+    pub(super) fn validate(&self) -> Result<(), ModelError> {
+        let zeros = [
+            ("max_bytes", self.max_bytes == 0),
+            ("connect_timeout", self.connect_timeout.is_zero()),
+            ("read_timeout", self.read_timeout.is_zero()),
+            ("total_timeout", self.total_timeout.is_zero()),
+            ("fetch_concurrency_per_host", self.concurrency_per_host == 0),
+        ];
+        match zeros.into_iter().find(|(_, is_zero)| *is_zero) {
+            Some((option, _)) => Err(ModelError::Option {
+                option: option.into(),
+                message: "it must be above zero".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_zero_are_refused() {
+        let options = FetchOptions {
+            total_timeout: Duration::ZERO,
+            ..FetchOptions::default()
+        };
+        let error = options.validate().expect_err("refused").to_string();
+        assert_eq!(error, "total_timeout: it must be above zero");
+    }
+}
