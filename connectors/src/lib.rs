@@ -19,6 +19,7 @@ pub mod sink;
 pub mod source;
 pub mod stdout;
 pub mod table;
+pub mod waiting;
 
 pub use error::ConnectorError;
 pub use options::{OptionProblem, Options, ProblemKind};
@@ -28,3 +29,4 @@ pub use source::{
     Admission, Epoch, EpochLimits, Origin, OriginKind, Position, RejectedRecord, Source, SourceRecord, Tombstone,
 };
 pub use table::{MetadataColumn, TableDefinition};
+pub use waiting::{Waiting, Waits};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::options::nearest;
-use crate::{ConnectorError, EpochLimits, Sink, Source, TableDefinition, VectorSpace};
+use crate::{ConnectorError, EpochLimits, Sink, Source, TableDefinition, VectorSpace, Waits};
 use crate::{files, kafka, qdrant, stdout};
 
 /// The connectors, as written in the option `connector`.
@@ -31,6 +31,8 @@ pub struct SourceContext {
     pub until_caught_up: bool,
     /// A name for this process, shown by the broker among the members of a consumer group.
     pub member: String,
+    /// What the job waits for.
+    pub waits: Waits,
 }
 
 impl SourceContext {
@@ -40,6 +42,7 @@ impl SourceContext {
             limits: EpochLimits::default(),
             until_caught_up: false,
             member: String::new(),
+            waits: Waits::default(),
         }
     }
 }
@@ -49,6 +52,8 @@ impl SourceContext {
 pub struct SinkContext {
     /// The space of the vectors that will be written, where the job computes any.
     pub vectors: Option<VectorSpace>,
+    /// What the job waits for.
+    pub waits: Waits,
 }
 
 /// Checks the options of `table` without connecting to anything or touching a file.
@@ -86,8 +91,8 @@ pub async fn open_source(table: &TableDefinition, context: &SourceContext) -> Re
 /// As [`open_source`].
 pub async fn open_sink(table: &TableDefinition, context: &SinkContext) -> Result<Arc<dyn Sink>, ConnectorError> {
     match table.connector().as_str() {
-        "kafka" => kafka::open_sink(table).await,
-        "single_file" | "filesystem" => files::open_sink(table),
+        "kafka" => kafka::open_sink(table, context).await,
+        "single_file" | "filesystem" => files::open_sink(table, context),
         "stdout" => stdout::open_sink(table),
         "qdrant" => qdrant::open_sink(table, context).await,
         _ => Err(unsupported(table, Role::Sink)),

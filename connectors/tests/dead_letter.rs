@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rdkafka::message::{Headers, Message};
 use serde_json::{Value, json};
 use sightstream_connectors::dead_letter::{DeadLetter, DeadLetterTarget, Stage};
-use sightstream_connectors::{Origin, OriginKind, SourceRecord};
+use sightstream_connectors::{Origin, OriginKind, SourceRecord, Waits};
 use support::*;
 use tempfile::TempDir;
 
@@ -47,7 +47,7 @@ async fn a_file_keeps_everything_that_is_needed_to_send_a_record_again() {
     let path = directory.path().join("state/dead.jsonl");
     let target = DeadLetterTarget::parse(path.to_str().expect("the path is UTF-8")).expect("a path");
     let file = target
-        .open()
+        .open(&Waits::default())
         .await
         .expect("the file can be made")
         .expect("there is a target");
@@ -58,7 +58,7 @@ async fn a_file_keeps_everything_that_is_needed_to_send_a_record_again() {
     drop(file);
     // A restart goes on in the same file.
     let file = target
-        .open()
+        .open(&Waits::default())
         .await
         .expect("the file can be opened")
         .expect("there is a target");
@@ -103,7 +103,7 @@ async fn a_topic_gets_the_record_as_it_was_with_the_reason_in_its_headers() {
     let cluster = cluster(1);
     let servers = cluster.bootstrap_servers();
     let target = DeadLetterTarget::parse(&format!("kafka://{servers}/media")).expect("a topic");
-    let topic = within(target.open())
+    let topic = within(target.open(&Waits::default()))
         .await
         .expect("the topic is there")
         .expect("there is a target");
@@ -157,7 +157,7 @@ async fn a_letter_that_is_too_large_for_its_topic_is_an_error_that_says_what_to_
     let cluster = cluster(1);
     let servers = cluster.bootstrap_servers();
     let target = DeadLetterTarget::parse(&format!("kafka://{servers}/media?message.max.bytes=2000")).expect("a topic");
-    let topic = within(target.open())
+    let topic = within(target.open(&Waits::default()))
         .await
         .expect("the topic is there")
         .expect("there is a target");
@@ -172,7 +172,7 @@ async fn a_letter_that_is_too_large_for_its_topic_is_an_error_that_says_what_to_
         assert!(error.contains(part), "{part}: {error}");
     }
     let unlimited = DeadLetterTarget::parse(&format!("kafka://{servers}/media")).expect("a topic");
-    let unlimited = within(unlimited.open())
+    let unlimited = within(unlimited.open(&Waits::default()))
         .await
         .expect("the topic is there")
         .expect("there is a target");
@@ -186,7 +186,7 @@ async fn a_letter_that_is_too_large_for_its_topic_is_an_error_that_says_what_to_
 async fn none_is_no_target() {
     assert!(
         DeadLetterTarget::None
-            .open()
+            .open(&Waits::default())
             .await
             .expect("there is nothing to open")
             .is_none()

@@ -50,6 +50,7 @@ async fn open(table: &TableDefinition, records: usize) -> Arc<dyn Source> {
         limits,
         until_caught_up: false,
         member: "test".into(),
+        waits: Default::default(),
     };
     open_source(table, &context).await.expect("the files open")
 }
@@ -235,6 +236,7 @@ async fn large_parquet_rows_are_split_into_epochs_by_their_bytes() {
         limits,
         until_caught_up: false,
         member: "test".into(),
+        waits: Default::default(),
     };
     let source = open_source(&table, &context).await.expect("the file opens");
     let mut sizes = Vec::new();
@@ -279,6 +281,7 @@ async fn what_cannot_be_opened_is_named() {
         limits: EpochLimits::default(),
         until_caught_up: false,
         member: "test".into(),
+        waits: Default::default(),
     };
     let absent = directory.path().join("absent.jsonl");
     let error = open_source(&table("single_file", "source", &absent, "json"), &context)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use sightstream_connectors::dead_letter::DeadLetterTarget;
-use sightstream_connectors::{ConnectorError, EpochLimits, Source, SourceContext, VectorSpace};
+use sightstream_connectors::{ConnectorError, EpochLimits, Source, SourceContext, VectorSpace, Waiting, Waits};
 use sightstream_model::service::EmbeddingService;
 use sightstream_udf::{EmbedFailure, Embedder};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,9 @@ use crate::pipeline::{Pipeline, PipelineError, SharedSink, WholeTable};
 use crate::progress::Progress;
 use crate::row_numbers::Arrival;
 use crate::{Plan, SqlError};
+
+/// How often a job that was asked to stop looks at what it waits for.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How a job runs.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub struct JobOptions {
     pub epoch: EpochLimits,
     /// How many epochs are computed at once.
     pub epochs_in_flight: usize,
+    /// How long a job that was asked to stop waits for a system that is away before it ends with an error.
+    pub stop_timeout: Duration,
 }
 
 /// What a job did.
@@ -77,6 +82,7 @@ pub struct Job {
     file: String,
     options: JobOptions,
     progress: Arc<Progress>,
+    waits: Waits,
     streams: Vec<(Pipeline, Arc<dyn Source>)>,
     wholes: Vec<(Pipeline, Vec<WholeTable>)>,
     sinks: Vec<Arc<SharedSink>>,
@@ -93,9 +99,10 @@ impl Job {
             Some(model) => (model.embedder, Some(model.space)),
             None => (Arc::new(NoModel) as Arc<dyn Embedder>, None),
         };
-        let sinks = plan.open_sinks(vectors).await?;
+        let waits = Waits::default();
+        let sinks = plan.open_sinks(vectors, &waits).await?;
         let progress = Arc::new(Progress::default());
-        let target = options.dead_letters.open().await.map_err(failed)?;
+        let target = options.dead_letters.open(&waits).await.map_err(failed)?;
         let failures = Failures {
             target,
             progress: Arc::clone(&progress),
@@ -105,6 +112,7 @@ impl Job {
             limits: options.epoch,
             until_caught_up: options.until_caught_up,
             member: format!("sightstream-{}", std::process::id()),
+            waits: waits.clone(),
         };
         let mut early = EpochFailures::default();
         let mut whole_tables = HashMap::new();
@@ -158,6 +166,7 @@ impl Job {
             file: plan.file,
             options,
             progress,
+            waits,
             streams,
             wholes,
             sinks,
@@ -169,10 +178,16 @@ impl Job {
         Arc::clone(&self.progress)
     }
 
+    /// What the job waits for, to be read while it runs.
+    pub fn waits(&self) -> Waits {
+        self.waits.clone()
+    }
+
     /// Runs until the sources end, or until `stop` is cancelled: then what is in flight is finished and committed.
     ///
     /// # Errors
-    /// The first thing that makes going on useless. Positions of epochs that are not durable are not committed.
+    /// The first thing that makes going on useless, or what a job that was asked to stop waited for until its
+    /// [`JobOptions::stop_timeout`] had passed. Positions of epochs that are not durable are not committed.
     pub async fn run(self, stop: CancellationToken) -> Result<JobSummary, SqlError> {
         let started = Instant::now();
         let _armed = crate::failpoints::arm();
@@ -182,6 +197,7 @@ impl Job {
             sources.iter().for_each(|source| source.stop());
             std::future::pending::<()>().await;
         };
+        let (waits, timeout) = (self.waits.clone(), self.options.stop_timeout);
         let in_flight = self.options.epochs_in_flight;
         let streams = try_join_all(
             self.streams
@@ -203,10 +219,11 @@ impl Job {
             Ok::<(), PipelineError>(())
         };
         let result = tokio::select! {
-            result = work => result,
+            result = work => result.map_err(|error| error.in_file(&self.file)),
             () = stopper => Ok(()),
+            waiting = vain_wait(&stop, &waits, timeout) => given_up(&self.file, self.progress.unwritten(), &waiting),
         };
-        result.map_err(|error| error.in_file(&self.file))?;
+        result?;
         let counts = self.progress.snapshot();
         Ok(JobSummary {
             read: counts.read,
@@ -217,6 +234,53 @@ impl Job {
             elapsed: started.elapsed(),
         })
     }
+}
+
+/// Returns when, after `stop`, something was waited for longer than `timeout`: with what it was.
+async fn vain_wait(stop: &CancellationToken, waits: &Waits, timeout: Duration) -> Waiting {
+    stop.cancelled().await;
+    let stopped = Instant::now();
+    loop {
+        let since = |waiting: &Waiting| waiting.since.max(stopped).elapsed();
+        if let Some(waiting) = waits.current().into_iter().find(|waiting| since(waiting) >= timeout) {
+            return waiting;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// How a job ends that was asked to stop and gives up what it waited for.
+fn given_up(file: &str, unwritten: u64, waiting: &Waiting) -> Result<(), SqlError> {
+    let Waiting {
+        system,
+        purpose,
+        reason,
+        ..
+    } = waiting;
+    if unwritten == 0 {
+        tracing::warn!(
+            system,
+            purpose,
+            reason,
+            "stopped without waiting any longer; every record read is written"
+        );
+        return Ok(());
+    }
+    let message = format!(
+        "stopped while waiting for {system} ({purpose}: {reason}); {unwritten} records in flight are not committed, and \
+         the next run reads them again"
+    );
+    let error = ConnectorError::Unavailable {
+        system: system.clone(),
+        message: message.clone(),
+    };
+    Err(SqlError {
+        file: file.to_string(),
+        line: None,
+        column: None,
+        message,
+        source: Some(Box::new(error)),
+    })
 }
 
 /// Stands in where no statement embeds.

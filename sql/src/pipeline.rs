@@ -122,15 +122,15 @@ impl Pipeline {
         while let Some(epoch) = receiver.recv().await {
             let epoch: AbortOnDrop<Result<InFlight, PipelineError>> = epoch;
             let epoch = epoch.join().await??;
-            let position = epoch.position.clone();
+            let (position, total) = (epoch.position.clone(), epoch.total);
             let Some(_admission) = source.admit(&position).await else {
-                pipeline.dropped();
+                pipeline.dropped(total);
                 continue;
             };
             tokio::select! {
                 written = pipeline.write(epoch) => written?,
                 () = source.lost(&position) => {
-                    pipeline.dropped();
+                    pipeline.dropped(total);
                     continue;
                 }
             }
@@ -139,6 +139,7 @@ impl Pipeline {
             source.commit(&position).await?;
             metrics::histogram!("sightstream_epoch_commit_seconds", "table" => pipeline.table.clone())
                 .record(started.elapsed());
+            pipeline.progress.take_from_flight(total);
             die_at("after-commit");
         }
         reader.join().await??;
@@ -146,7 +147,8 @@ impl Pipeline {
         Ok(())
     }
 
-    fn dropped(&self) {
+    fn dropped(&self, records: usize) {
+        self.progress.take_from_flight(records);
         tracing::info!(
             table = self.table,
             "epoch dropped: its partitions went to another consumer"
@@ -178,6 +180,7 @@ impl Pipeline {
         let mut failures = EpochFailures::default();
         let dropped = epoch.dropped;
         let total = epoch.records.len() + epoch.rejected.len() + epoch.tombstones.len() + dropped;
+        self.progress.put_in_flight(total);
         failures.add_rejected(&self.table, epoch.rejected);
         let input = HashMap::from([(self.table.clone(), numbered(&epoch.batch, 0)?)]);
         let computed = self.compute_all(&input).await?;
@@ -222,6 +225,7 @@ impl Pipeline {
             records.extend(behind);
         }
         let total = records.len();
+        self.progress.put_in_flight(total);
         let computed = self.compute_all(&input).await?;
         let position = Position::default();
         self.write(InFlight {
@@ -235,7 +239,9 @@ impl Pipeline {
             started,
             _counted: counted,
         })
-        .await
+        .await?;
+        self.progress.take_from_flight(total);
+        Ok(())
     }
 
     /// Returns when the epoch's rows are durable, in the sinks or in the dead letters.

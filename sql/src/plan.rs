@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::DataFusionError;
 use sightstream_connectors::options::nearest;
 use sightstream_connectors::{
-    ConnectorError, ProblemKind, Role, SinkContext, Source, SourceContext, TableDefinition, VectorSpace, deletes,
+    ConnectorError, ProblemKind, Role, SinkContext, Source, SourceContext, TableDefinition, VectorSpace, Waits, deletes,
     deleting, open_sink, open_source, validate,
 };
 use tokio::sync::Mutex;
@@ -284,7 +284,11 @@ impl Plan {
         read_whole(source).await.map_err(|error| self.error(table, error))
     }
 
-    pub(crate) async fn open_sinks(&self, vectors: Option<VectorSpace>) -> Result<Vec<Arc<SharedSink>>, SqlError> {
+    pub(crate) async fn open_sinks(
+        &self,
+        vectors: Option<VectorSpace>,
+        waits: &Waits,
+    ) -> Result<Vec<Arc<SharedSink>>, SqlError> {
         let mut sinks = Vec::with_capacity(self.queries.len());
         let mut opened: BTreeMap<&str, Arc<SharedSink>> = BTreeMap::new();
         for (_, name) in &self.queries {
@@ -295,6 +299,7 @@ impl Plan {
             let definition = &self.sinks[name];
             let context = SinkContext {
                 vectors: vectors.clone().filter(|_| self.embeds_into(name)),
+                waits: waits.clone(),
             };
             let sink = open_sink(definition, &context)
                 .await

@@ -13,6 +13,7 @@ pub struct Progress {
     written: AtomicU64,
     deleted: AtomicU64,
     dropped: AtomicU64,
+    in_flight: AtomicU64,
     dead_lettered: Mutex<BTreeMap<String, u64>>,
     sources: Mutex<Vec<Arc<dyn Source>>>,
 }
@@ -60,6 +61,19 @@ impl Progress {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Records that were read and are neither committed nor given up.
+    pub(crate) fn unwritten(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn put_in_flight(&self, records: usize) {
+        self.in_flight.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_from_flight(&self, records: usize) {
+        self.in_flight.fetch_sub(records as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn watch(&self, source: Arc<dyn Source>) {

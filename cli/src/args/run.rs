@@ -28,11 +28,13 @@ pub const EXAMPLES: &str = r#"Examples:
       GET /metrics (Prometheus), /healthz, /readyz
 
 A flag wins over its environment variable, and that over a SET in the file: every flag of the groups Encoder and
-Fetching, and dead_letters, tombstones, epoch_rows, epoch_bytes, epoch_delay and epochs_in_flight may be set there, as in
+Fetching, and dead_letters, tombstones, epoch_rows, epoch_bytes, epoch_delay, epochs_in_flight and stop_timeout may be
+set there, as in
   SET sightstream.max_batch_tokens = 8192;
 
-SIGTERM or SIGINT (Ctrl-C): rows in flight are finished and committed, then it exits with 0. A second one ends it at
-once; the rows it had in flight are read again by the next run."#;
+SIGTERM or SIGINT (Ctrl-C): rows in flight are finished and committed, then it exits with 0. If that waits longer than
+--stop-timeout for a system that is away, it exits with 1. A second signal ends it at once. Either way the rows that were
+in flight are read again by the next run."#;
 
 /// Which file, and how it runs.
 #[derive(Debug, Args)]
@@ -95,6 +97,11 @@ pub struct JobArgs {
     /// Epochs computed at the same time; they are written in order [default: 4]
     #[arg(long, env = "SIGHTSTREAM_EPOCHS_IN_FLIGHT", value_name = "COUNT", value_parser = values::count)]
     pub epochs_in_flight: Option<usize>,
+
+    /// After SIGTERM, how long a system that is away is waited for before the job ends with an error; the next run reads
+    /// again what was in flight [default: 15s]
+    #[arg(long, env = "SIGHTSTREAM_STOP_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
+    pub stop_timeout: Option<Duration>,
 }
 
 impl JobArgs {
@@ -111,6 +118,7 @@ impl JobArgs {
         settings.fill("epoch_bytes", &mut self.epoch_bytes, values::bytes);
         settings.fill("epoch_delay", &mut self.epoch_delay, values::duration);
         settings.fill("epochs_in_flight", &mut self.epochs_in_flight, values::count);
+        settings.fill("stop_timeout", &mut self.stop_timeout, values::duration);
     }
 
     /// Puts into the tables of `script` what holds for those that say nothing.

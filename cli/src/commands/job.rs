@@ -18,6 +18,9 @@ use crate::progress::{self, grouped};
 /// download of one epoch is waited for.
 const EPOCHS_IN_FLIGHT: usize = 4;
 
+/// Within what an orchestrator usually grants (Kubernetes 30 s, systemd 90 s) before it kills.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+
 const REFRESH: Duration = Duration::from_millis(200);
 
 /// How often a job without a terminal logs its progress.
@@ -35,6 +38,7 @@ pub fn options(args: &JobArgs, file: &Path, until_caught_up: bool) -> JobOptions
             delay: args.epoch_delay.unwrap_or(defaults.delay),
         },
         epochs_in_flight: args.epochs_in_flight.unwrap_or(EPOCHS_IN_FLIGHT),
+        stop_timeout: args.stop_timeout.unwrap_or(STOP_TIMEOUT),
     }
 }
 

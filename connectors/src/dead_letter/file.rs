@@ -1,45 +1,33 @@
 //! Dead letters in a file.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{DeadLetter, DeadLetters, line};
-use crate::ConnectorError;
-use crate::files::LinesFile;
+use crate::files::{LinesFile, when_there_is_space};
+use crate::{ConnectorError, Waits};
 
 /// A file of JSON lines, appended to; several processes may share it.
 pub struct DeadLetterFile {
     path: PathBuf,
+    waits: Waits,
     file: Arc<Mutex<LinesFile>>,
 }
 
 impl DeadLetterFile {
-    /// Opens or makes the file and the directories above it.
-    pub fn open(path: PathBuf) -> Result<Self, ConnectorError> {
+    /// Opens or makes the file and the directories above it. Later a disk that is full is waited for.
+    pub fn open(path: PathBuf, waits: &Waits) -> Result<Self, ConnectorError> {
         let file = LinesFile::open(&path).map_err(|source| ConnectorError::Io {
             path: path.display().to_string(),
             source,
         })?;
         Ok(Self {
             path,
+            waits: waits.clone(),
             file: Arc::new(Mutex::new(file)),
         })
-    }
-
-    async fn with_file<F>(&self, work: F) -> Result<(), ConnectorError>
-    where
-        F: FnOnce(&mut LinesFile) -> std::io::Result<()> + Send + 'static,
-    {
-        let file = Arc::clone(&self.file);
-        tokio::task::spawn_blocking(move || work(&mut file.lock().unwrap_or_else(PoisonError::into_inner)))
-            .await
-            .map_err(|error| ConnectorError::Internal(error.to_string()))?
-            .map_err(|source| ConnectorError::Io {
-                path: self.path.display().to_string(),
-                source,
-            })
     }
 }
 
@@ -50,10 +38,23 @@ impl DeadLetters for DeadLetterFile {
             .iter()
             .map(|letter| format!("{}\n", line::encode(letter)))
             .collect();
-        self.with_file(move |file| file.append(text.as_bytes())).await
+        let file = Arc::clone(&self.file);
+        let append = move || locked(&file).append(text.as_bytes());
+        when_there_is_space(&self.waits, &self.path, append).await
     }
 
     async fn flush(&self) -> Result<(), ConnectorError> {
-        self.with_file(LinesFile::sync).await
+        let file = Arc::clone(&self.file);
+        tokio::task::spawn_blocking(move || locked(&file).sync())
+            .await
+            .map_err(|error| ConnectorError::Internal(error.to_string()))?
+            .map_err(|source| ConnectorError::Io {
+                path: self.path.display().to_string(),
+                source,
+            })
     }
+}
+
+fn locked(file: &Mutex<LinesFile>) -> MutexGuard<'_, LinesFile> {
+    file.lock().unwrap_or_else(PoisonError::into_inner)
 }

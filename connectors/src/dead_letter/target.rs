@@ -7,8 +7,8 @@ use std::sync::Arc;
 use url::form_urlencoded;
 
 use super::{DeadLetterFile, DeadLetterTopic, DeadLetters};
-use crate::ConnectorError;
 use crate::kafka::Connection;
+use crate::{ConnectorError, Waits};
 
 /// Where dead letters go.
 ///
@@ -58,12 +58,13 @@ impl DeadLetterTarget {
         }
     }
 
-    /// Opens the target; `None` for [`DeadLetterTarget::None`].
-    pub async fn open(&self) -> Result<Option<Arc<dyn DeadLetters>>, ConnectorError> {
+    /// Opens the target; `None` for [`DeadLetterTarget::None`]. Brokers that are away and a full disk are waited for,
+    /// now and later; `waits` shows it.
+    pub async fn open(&self, waits: &Waits) -> Result<Option<Arc<dyn DeadLetters>>, ConnectorError> {
         Ok(match self {
             Self::None => None,
-            Self::File(path) => Some(Arc::new(DeadLetterFile::open(path.clone())?)),
-            Self::Topic(connection) => Some(Arc::new(DeadLetterTopic::open(connection.clone()).await?)),
+            Self::File(path) => Some(Arc::new(DeadLetterFile::open(path.clone(), waits)?)),
+            Self::Topic(connection) => Some(Arc::new(DeadLetterTopic::open(connection.clone(), waits).await?)),
         })
     }
 }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 
 use super::{DeadLetter, DeadLetters, headers};
-use crate::ConnectorError;
 use crate::kafka::{Connection, Outgoing, TopicWriter};
+use crate::{ConnectorError, Waits};
 
 /// The size up to which the client itself takes a dead letter, in bytes: the most that librdkafka allows. A record that its topic
 /// took must not be refused here for the headers that are added to it; the limit is the dead-letter topic's own.
@@ -20,11 +20,11 @@ pub struct DeadLetterTopic {
 
 impl DeadLetterTopic {
     /// Connects. Waits for brokers that are away.
-    pub async fn open(mut connection: Connection) -> Result<Self, ConnectorError> {
+    pub async fn open(mut connection: Connection, waits: &Waits) -> Result<Self, ConnectorError> {
         let limit = connection.client.entry("message.max.bytes".into());
         limit.or_insert_with(|| MAX_MESSAGE_BYTES.into());
         Ok(Self {
-            writer: TopicWriter::open(connection.clone()).await?,
+            writer: TopicWriter::open(connection.clone(), waits).await?,
             connection,
         })
     }

@@ -1,7 +1,8 @@
 //! Files of lines: reading one at a time, and appending next to other processes.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, ErrorKind, Read, Result, Seek, SeekFrom, Write};
+use std::io::{BufRead, Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
@@ -58,20 +59,20 @@ pub(crate) struct LinesFile {
 impl LinesFile {
     /// Opens or makes the file and the directories above it, and mends its end.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            fs::create_dir_all(parent)?;
-        }
-        let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
         let mut lines = Self {
             path: path.to_path_buf(),
-            file,
+            file: open(path)?,
         };
         lines.locked(Self::mend)?;
         Ok(lines)
     }
 
-    /// Appends `lines`, each with its end: all of them or, with an error, none.
+    /// Appends `lines`, each with its end: all of them or, with an error, none. A file that was deleted is made anew.
     pub(crate) fn append(&mut self, lines: &[u8]) -> Result<()> {
+        if self.is_deleted()? {
+            tracing::warn!(path = %self.path.display(), "the file was deleted while it was written to; making it anew");
+            self.file = open(&self.path)?;
+        }
         self.locked(|this| {
             this.mend()?;
             let length = this.file.metadata()?.len();
@@ -84,9 +85,21 @@ impl LinesFile {
         })
     }
 
-    /// Returns when everything appended is durable.
+    /// Returns when everything appended is durable. An error is for good: the system may have dropped what it could not
+    /// write, so that a second try would succeed without it.
     pub(crate) fn sync(&mut self) -> Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        if self.is_deleted()? {
+            return Err(Error::other(
+                "the file was deleted with lines in it that were just appended",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the open file has no name any more: what is written to it goes nowhere.
+    fn is_deleted(&self) -> Result<bool> {
+        Ok(self.file.metadata()?.nlink() == 0)
     }
 
     fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
@@ -115,6 +128,13 @@ impl LinesFile {
         tracing::warn!(%path, bytes, "a line that was cut short is taken off the end");
         self.file.set_len(length - last.len() as u64)
     }
+}
+
+fn open(path: &Path) -> Result<File> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent)?;
+    }
+    OpenOptions::new().create(true).read(true).append(true).open(path)
 }
 
 /// What follows the last line end.
@@ -234,6 +254,23 @@ mod tests {
         crashed.write_all(b"{\"cut sh").expect("it is taken");
         file.append(b"2\n").expect("it is kept");
         assert_eq!(text(&path), "1\n2\n");
+    }
+
+    #[test]
+    fn a_file_that_is_deleted_is_made_anew_and_lines_in_a_deleted_one_are_not_durable() {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().join("deep/out.jsonl");
+        let mut file = LinesFile::open(&path).expect("a new file");
+        file.append(b"1\n").expect("it is kept");
+        file.sync().expect("it is durable");
+        fs::remove_dir_all(path.parent().expect("a directory")).expect("it goes");
+        file.append(b"2\n").expect("it is kept");
+        file.sync().expect("it is durable");
+        assert_eq!(text(&path), "2\n");
+        file.append(b"3\n").expect("it is kept");
+        fs::remove_file(&path).expect("it goes");
+        let error = file.sync().expect_err("the line is nowhere").to_string();
+        assert!(error.contains("deleted"), "{error}");
     }
 
     #[test]

@@ -16,13 +16,15 @@
 //! A line of a source may have at most 64 MiB. A longer one is a bad record, of which the first 64 KiB are kept.
 //!
 //! A `single_file` sink appends JSON lines; several processes may append to one file. A `filesystem` sink writes a new part at every flush, aside, and gives it
-//! its name when it is whole and durable. Rows that are replayed after a crash are written again.
+//! its name when it is whole and durable. Rows that are replayed after a crash are written again. A disk that is full is
+//! waited for.
 
 mod lines;
 mod parquet;
 mod probe;
 mod sink;
 mod source;
+mod space;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,9 +36,10 @@ pub(crate) use lines::LinesFile;
 pub(crate) use probe::{probe_sink, probe_source};
 pub use sink::{LinesSink, PartsSink};
 pub use source::FileSource;
+pub(crate) use space::when_there_is_space;
 
 use crate::format::{BadData, JsonOptions, RecordDecoder, take_format};
-use crate::{ConnectorError, Options, Sink, Source, SourceContext, TableDefinition};
+use crate::{ConnectorError, Options, Sink, SinkContext, Source, SourceContext, TableDefinition};
 
 /// How rows stand in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,11 +207,11 @@ pub(crate) fn open_source(table: &TableDefinition, context: &SourceContext) -> R
 }
 
 /// Opens a file or a directory to write to.
-pub(crate) fn open_sink(table: &TableDefinition) -> Result<Arc<dyn Sink>, ConnectorError> {
-    let schema = table.schema.clone();
+pub(crate) fn open_sink(table: &TableDefinition, context: &SinkContext) -> Result<Arc<dyn Sink>, ConnectorError> {
+    let (schema, waits) = (table.schema.clone(), context.waits.clone());
     Ok(match sink(table)? {
-        SinkConfig::Lines { path, json } => Arc::new(LinesSink::open(path, schema, json)?),
-        SinkConfig::Parts { directory, encoding } => Arc::new(PartsSink::open(directory, schema, encoding)?),
+        SinkConfig::Lines { path, json } => Arc::new(LinesSink::open(path, schema, json, waits)?),
+        SinkConfig::Parts { directory, encoding } => Arc::new(PartsSink::open(directory, schema, encoding, waits)?),
     })
 }
 

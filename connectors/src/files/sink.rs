@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -14,39 +14,36 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use uuid::Uuid;
 
-use super::{LinesFile, io_error};
+use super::{LinesFile, io_error, when_there_is_space};
 use crate::format::{Conformed, JsonEncoder, JsonOptions, conform};
-use crate::{ConnectorError, Rejection, Sink};
+use crate::{ConnectorError, Rejection, Sink, Waits};
 
 /// Appends rows to one file, a JSON object a line. Several processes may append to the same file.
 pub struct LinesSink {
     path: PathBuf,
     schema: SchemaRef,
     encoder: JsonEncoder,
+    waits: Waits,
     file: Arc<Mutex<LinesFile>>,
 }
 
 impl LinesSink {
     /// Opens or makes the file. A last line that was cut short by a crash is taken off: its row was not
     /// acknowledged, so it comes again.
-    pub(super) fn open(path: PathBuf, schema: SchemaRef, json: JsonOptions) -> Result<Self, ConnectorError> {
+    pub(super) fn open(
+        path: PathBuf,
+        schema: SchemaRef,
+        json: JsonOptions,
+        waits: Waits,
+    ) -> Result<Self, ConnectorError> {
         let file = LinesFile::open(&path).map_err(io_error(&path))?;
         Ok(Self {
             path,
             schema,
             encoder: JsonEncoder::new(json),
+            waits,
             file: Arc::new(Mutex::new(file)),
         })
-    }
-
-    async fn with_file<F>(&self, work: F) -> Result<(), ConnectorError>
-    where
-        F: FnOnce(&mut LinesFile) -> std::io::Result<()> + Send + 'static,
-    {
-        let file = Arc::clone(&self.file);
-        blocking(move || work(&mut file.lock().unwrap_or_else(PoisonError::into_inner)))
-            .await?
-            .map_err(io_error(&self.path))
     }
 }
 
@@ -54,13 +51,18 @@ impl LinesSink {
 impl Sink for LinesSink {
     async fn write(&self, batch: &RecordBatch) -> Result<Vec<Rejection>, ConnectorError> {
         let Conformed { batch, rejections, .. } = conform(batch, &self.schema)?;
-        let text = lines(&self.encoder, &batch)?;
-        self.with_file(move |file| file.append(&text)).await?;
+        let text = Arc::new(lines(&self.encoder, &batch)?);
+        let file = Arc::clone(&self.file);
+        let append = move || locked(&file).append(&text);
+        when_there_is_space(&self.waits, &self.path, append).await?;
         Ok(rejections)
     }
 
     async fn flush(&self) -> Result<(), ConnectorError> {
-        self.with_file(LinesFile::sync).await
+        let file = Arc::clone(&self.file);
+        blocking(move || locked(&file).sync())
+            .await?
+            .map_err(io_error(&self.path))
     }
 
     async fn close(&self) -> Result<(), ConnectorError> {
@@ -80,18 +82,25 @@ pub struct PartsSink {
     directory: PathBuf,
     schema: SchemaRef,
     encoding: PartEncoding,
+    waits: Waits,
     /// Written since the last flush.
     batches: Mutex<Vec<RecordBatch>>,
 }
 
 impl PartsSink {
     /// Makes the directory if it is not there.
-    pub(super) fn open(directory: PathBuf, schema: SchemaRef, encoding: PartEncoding) -> Result<Self, ConnectorError> {
+    pub(super) fn open(
+        directory: PathBuf,
+        schema: SchemaRef,
+        encoding: PartEncoding,
+        waits: Waits,
+    ) -> Result<Self, ConnectorError> {
         fs::create_dir_all(&directory).map_err(io_error(&directory))?;
         Ok(Self {
             directory,
             schema,
             encoding,
+            waits,
             batches: Mutex::default(),
         })
     }
@@ -113,13 +122,12 @@ impl Sink for PartsSink {
         if batches.is_empty() {
             return Ok(());
         }
-        let (directory, schema, encoding) = (self.directory.clone(), self.schema.clone(), self.encoding);
+        let (schema, encoding) = (self.schema.clone(), self.encoding);
         let count = batches.len();
-        blocking(move || {
-            let (bytes, extension) = encode_part(&batches, &schema, encoding)?;
-            write_part(&directory, extension, &bytes).map_err(io_error(&directory))
-        })
-        .await??;
+        let (bytes, extension) = blocking(move || encode_part(&batches, &schema, encoding)).await??;
+        let (directory, bytes) = (self.directory.clone(), Arc::new(bytes));
+        let write = move || write_part(&directory, extension, &bytes);
+        when_there_is_space(&self.waits, &self.directory, write).await?;
         self.batches
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -159,6 +167,7 @@ fn encode_part(
     }
 }
 
+/// Writes a part; if that fails, nothing of it is left.
 fn write_part(directory: &Path, extension: &str, bytes: &[u8]) -> std::io::Result<()> {
     let unique = Uuid::new_v4().simple().to_string();
     let name = format!(
@@ -168,12 +177,24 @@ fn write_part(directory: &Path, extension: &str, bytes: &[u8]) -> std::io::Resul
     );
     // Hidden from sources until it is whole.
     let aside = directory.join(format!(".{name}.part"));
-    let mut file = File::create(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&aside, directory.join(name))?;
+    let written = File::create(&aside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, directory.join(name))
+    });
+    if let Err(error) = written {
+        // On a full disk it would take the space that is waited for.
+        if let Err(error) = fs::remove_file(&aside) {
+            tracing::debug!(path = %aside.display(), %error, "what was written of a part cannot be removed");
+        }
+        return Err(error);
+    }
     // The new name is durable only when the directory is.
     File::open(directory)?.sync_all()
+}
+
+fn locked(file: &Mutex<LinesFile>) -> MutexGuard<'_, LinesFile> {
+    file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lines(encoder: &JsonEncoder, batch: &RecordBatch) -> Result<Vec<u8>, ConnectorError> {

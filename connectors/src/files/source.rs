@@ -367,6 +367,7 @@ mod tests {
             limits: EpochLimits::default(),
             until_caught_up: false,
             member: String::new(),
+            waits: Default::default(),
         };
         let mut config = super::super::source(&table, &context).expect("the options are right");
         config.max_line = 20;

@@ -1,7 +1,7 @@
 //! What consumers and producers share: the connection, log lines, and the first look at a topic.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -12,13 +12,16 @@ use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use tokio::time::Instant;
 
-use crate::ConnectorError;
+use crate::{ConnectorError, Waits};
 
 /// How long a single question to a broker may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a topic that the brokers do not know is waited for: it may have been made a moment ago.
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a topic that was there and is gone may be gone: brokers that have just started may not know it yet.
+pub(super) const TOPIC_GONE: Duration = Duration::from_secs(30);
 
 /// The pause between two tries.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -85,65 +88,103 @@ fn describe_config(error: &KafkaError) -> String {
     }
 }
 
-/// Receives what librdkafka has to say.
+/// Receives what librdkafka has to say. Clones share what was said.
 #[derive(Clone, Default)]
 pub(super) struct Monitor {
-    denied: Arc<Mutex<Option<String>>>,
+    said: Arc<Mutex<Said>>,
+}
+
+#[derive(Default)]
+struct Said {
+    denied: Option<String>,
+    failure: Option<String>,
 }
 
 impl Monitor {
     /// Why the brokers refuse this client, if they do.
     pub(super) fn denied(&self) -> Option<String> {
-        self.denied.lock().map(|denied| denied.clone()).unwrap_or_default()
+        self.said().denied.clone()
+    }
+
+    /// The last failure of a connection, for those who wait for one.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.said().failure.clone()
+    }
+
+    /// No code panics while it holds this lock.
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ClientContext for Monitor {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                tracing::error!(facility, message, "librdkafka");
+                tracing::error!(facility, text, "librdkafka");
             }
-            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
-            _ => tracing::debug!(facility, message, "librdkafka"),
+            // A connection that failed: librdkafka tries again every two seconds, and whoever waits for it tells why.
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning if facility == "FAIL" => {
+                tracing::debug!(facility, text, "librdkafka");
+            }
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(facility, text, "librdkafka"),
+            _ => tracing::debug!(facility, text, "librdkafka"),
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        // An event of the consumer, not an error.
-        if code == Some(RDKafkaErrorCode::PartitionEOF) || matches!(error, KafkaError::PartitionEOF(_)) {
-            return;
+        match code {
+            // An event of the consumer, not an error.
+            Some(RDKafkaErrorCode::PartitionEOF) => return,
+            _ if matches!(error, KafkaError::PartitionEOF(_)) => return,
+            Some(
+                RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut,
+            ) => tracing::debug!(%error, reason, "a connection to Kafka failed; the client goes on trying"),
+            _ => tracing::warn!(%error, reason, "Kafka reports an error; the client goes on trying"),
         }
-        tracing::warn!(%error, reason, "Kafka reports an error; the client goes on trying");
+        // "1/1 brokers are down" says less than what was said of the broker before.
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.said().failure = Some(reason.to_string());
+        }
         if matches!(
             code,
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
-        ) && let Ok(mut denied) = self.denied.lock()
-        {
-            *denied = Some(reason.to_string());
+        ) {
+            self.said().denied = Some(reason.to_string());
         }
     }
 }
 
-/// The partitions of the topic of `connection`. `fetch` asks for the topic's metadata (it may block), `monitor` tells
-/// whether the brokers deny access. Brokers that are away are waited for with a log line.
+/// The partitions of the topic of `connection`. `fetch` asks for the topic's metadata (it may block), `monitor` is told
+/// whether the brokers deny access. Brokers that are away are waited for.
 ///
 /// # Errors
 /// [`ConnectorError::Refused`] if there is no such topic after ten seconds, or access to it is denied.
-pub(super) async fn partitions<F, D>(connection: &Connection, fetch: F, denied: D) -> Result<Vec<i32>, ConnectorError>
+pub(super) async fn partitions<F>(
+    connection: &Connection,
+    waits: &Waits,
+    monitor: &Monitor,
+    fetch: F,
+) -> Result<Vec<i32>, ConnectorError>
 where
     F: Fn() -> KafkaResult<Metadata> + Clone + Send + 'static,
-    D: Fn() -> Option<String>,
 {
     let topic = &connection.topic;
     let mut unknown_since: Option<Instant> = None;
+    let mut wait = waits.wait_for(connection.system(), format!("opening the topic {topic}"));
     loop {
         let fetch = fetch.clone();
         let looked = tokio::task::spawn_blocking(move || look(&fetch())).await;
         let looked = looked.map_err(|error| ConnectorError::Internal(error.to_string()))?;
         match looked {
-            Look::Partitions(partitions) => return Ok(partitions),
+            Look::Partitions(partitions) => {
+                wait.passed();
+                return Ok(partitions);
+            }
             Look::Unknown => {
                 let since = *unknown_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= TOPIC_TIMEOUT {
@@ -152,19 +193,30 @@ where
                          the option 'topic'"
                     )));
                 }
+                wait.failed(format!("there is no topic `{topic}` yet"));
             }
             Look::Denied(error) => {
                 return Err(connection.refused(format!("access to the topic `{topic}` is denied: {error}")));
             }
             Look::Away(error) => {
-                if let Some(reason) = denied() {
+                if let Some(reason) = monitor.denied() {
                     return Err(connection.refused(format!("access is denied: {reason}")));
                 }
-                tracing::warn!(servers = %connection.servers, topic, error, "Kafka does not answer; waiting for it");
+                wait.failed(monitor.failure().unwrap_or(error));
             }
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     }
+}
+
+/// Whether `metadata`, asked for one topic, says that there is none.
+pub(super) fn is_unknown(metadata: &KafkaResult<Metadata>) -> bool {
+    matches!(look(metadata), Look::Unknown)
+}
+
+/// Whether `metadata`, asked for one topic, holds it.
+pub(super) fn is_known(metadata: &KafkaResult<Metadata>) -> bool {
+    matches!(look(metadata), Look::Partitions(_))
 }
 
 /// What a look at a topic shows.

@@ -36,7 +36,7 @@ pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub(crate) use writer::{Outgoing, TopicWriter};
 
-use crate::{ConnectorError, Sink, Source, SourceContext, TableDefinition};
+use crate::{ConnectorError, Sink, SinkContext, Source, SourceContext, TableDefinition};
 use config::{SinkConfig, SourceConfig};
 
 /// Checks the options of a source without connecting.
@@ -71,6 +71,8 @@ pub(crate) async fn open_source(
 }
 
 /// Opens a topic to write to.
-pub(crate) async fn open_sink(table: &TableDefinition) -> Result<Arc<dyn Sink>, ConnectorError> {
-    Ok(Arc::new(KafkaSink::open(SinkConfig::new(table)?).await?))
+pub(crate) async fn open_sink(table: &TableDefinition, context: &SinkContext) -> Result<Arc<dyn Sink>, ConnectorError> {
+    Ok(Arc::new(
+        KafkaSink::open(SinkConfig::new(table)?, &context.waits).await?,
+    ))
 }

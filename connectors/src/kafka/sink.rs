@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::config::SinkConfig;
 use super::{Outgoing, TopicWriter};
 use crate::format::{Conformed, JsonEncoder, conform};
-use crate::{ConnectorError, Deletion, Rejection, Rejections, Sink};
+use crate::{ConnectorError, Deletion, Rejection, Rejections, Sink, Waits};
 
 /// Writes each row as one JSON record.
 ///
@@ -24,8 +24,8 @@ pub struct KafkaSink {
 
 impl KafkaSink {
     /// Connects. Waits for brokers that are away.
-    pub(super) async fn open(config: SinkConfig) -> Result<Self, ConnectorError> {
-        let writer = TopicWriter::open(config.connection.clone()).await?;
+    pub(super) async fn open(config: SinkConfig, waits: &Waits) -> Result<Self, ConnectorError> {
+        let writer = TopicWriter::open(config.connection.clone(), waits).await?;
         Ok(Self {
             encoder: JsonEncoder::new(config.json),
             config,

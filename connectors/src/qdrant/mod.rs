@@ -76,8 +76,15 @@ pub(crate) fn deletion_key(table: &TableDefinition) -> Result<usize, ConnectorEr
 pub async fn open_sink(table: &TableDefinition, context: &SinkContext) -> Result<Arc<dyn Sink>, ConnectorError> {
     let (config, reader) = SinkConfig::new(table)?;
     let backend: Arc<dyn Backend> = match &config.location {
-        Location::Server { url } => Arc::new(GrpcBackend::new(url, &config.connection, true, config.batch_points)?),
-        Location::Embedded { path } => Arc::new(EmbeddedBackend::open(path, true).await?),
+        Location::Server { url } => {
+            let waits = Some(&context.waits);
+            Arc::new(GrpcBackend::new(url, &config.connection, waits, config.batch_points)?)
+        }
+        Location::Embedded { path } => Arc::new(
+            EmbeddedBackend::open(path, true)
+                .await?
+                .waiting_for_space(&context.waits),
+        ),
     };
     Ok(Arc::new(
         QdrantSink::open(backend, config, reader, context.vectors.clone()).await?,

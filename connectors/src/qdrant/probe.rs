@@ -29,7 +29,7 @@ async fn server(url: &str, config: &SinkConfig, context: &ProbeContext) -> Resul
         timeout: config.connection.timeout.min(context.timeout),
         connect_timeout: config.connection.connect_timeout.min(context.timeout),
     };
-    let backend = GrpcBackend::new(url, &connection, false, config.batch_points)?;
+    let backend = GrpcBackend::new(url, &connection, None, config.batch_points)?;
     let seen = tokio::time::timeout(context.timeout, look(&backend, config, context)).await;
     let away = |reason: String| {
         let message = format!(

@@ -136,7 +136,7 @@ impl Store {
                     api_key: api_key.map(str::to_string),
                     ..Default::default()
                 };
-                Arc::new(GrpcBackend::new(&url, &options, false, 256)?)
+                Arc::new(GrpcBackend::new(&url, &options, None, 256)?)
             }
             Location::Embedded { path } => Arc::new(EmbeddedBackend::open(&path, false).await?),
         };

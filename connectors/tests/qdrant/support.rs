@@ -27,12 +27,15 @@ pub fn space(model: &str, fingerprint: &str) -> VectorSpace {
 
 /// A context with vectors of `space`.
 pub fn of(space: VectorSpace) -> SinkContext {
-    SinkContext { vectors: Some(space) }
+    SinkContext {
+        vectors: Some(space),
+        ..SinkContext::default()
+    }
 }
 
 /// A context of a job that computes no vectors.
 pub fn external() -> SinkContext {
-    SinkContext { vectors: None }
+    SinkContext::default()
 }
 
 /// A table with these options beside the connector.

@@ -97,6 +97,7 @@ pub fn context(records: usize, until_caught_up: bool) -> SourceContext {
         limits,
         until_caught_up,
         member: "test".into(),
+        waits: Default::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -99,6 +100,7 @@ impl Workbench {
                 ..EpochLimits::default()
             },
             epochs_in_flight: 3,
+            stop_timeout: Duration::from_secs(5),
         };
         let space = VectorSpace {
             dimension: 2,

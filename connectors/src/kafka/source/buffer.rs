@@ -182,17 +182,14 @@ impl Buffer {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        self.state().failed.is_some()
+    /// Why the source has ended, if it has.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.state().failed.clone()
     }
 
     pub(super) fn stop(&self) {
         self.state().stopped = true;
         self.changed.notify_waiters();
-    }
-
-    pub(super) fn is_stopped(&self) -> bool {
-        self.state().stopped
     }
 
     /// Tells the thread to end.

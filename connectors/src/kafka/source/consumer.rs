@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,14 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::brokers::Brokers;
 use super::buffer::{Buffer, Content, Entry};
+use super::gaps::{self, Gap};
 use crate::format::{BadData, RecordDecoder};
-use crate::kafka::client::{Connection, Monitor};
+use crate::kafka::client::{Connection, Monitor, REQUEST_TIMEOUT, TOPIC_GONE, is_known, is_unknown};
 use crate::kafka::config::Tombstones;
-use crate::{Origin, OriginKind, RejectedRecord, SourceRecord};
+use crate::waiting::Wait;
+use crate::{Origin, OriginKind, RejectedRecord, SourceRecord, Waits};
 
 /// How long a poll waits for a record.
 const POLL: Duration = Duration::from_millis(100);
@@ -32,6 +35,9 @@ const WAIT_FOR_ROOM: Duration = Duration::from_millis(500);
 
 /// How long partitions are held back for an epoch that is being written.
 const FENCE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often the brokers are asked for a topic that is gone, and how long they may take to answer.
+const ASK_FOR_TOPIC: Duration = Duration::from_secs(2);
 
 /// How often the fence is tried.
 const FENCE_PAUSE: Duration = Duration::from_millis(2);
@@ -47,6 +53,11 @@ pub(super) struct SourceEvents {
     pub(super) read_committed: bool,
     /// How long a revocation may wait, at most half of what the group allows.
     pub(super) fence_timeout: Duration,
+    pub(super) waits: Waits,
+    pub(super) system: String,
+    brokers: Mutex<Brokers>,
+    /// Positions that the brokers do not have: the partition and the offset that was wanted.
+    resets: Mutex<Vec<(i32, i64)>>,
     /// Records of the assigned partitions that librdkafka has not given out, from its last statistics.
     lag: Mutex<BTreeMap<i32, i64>>,
     /// Whether the group has said which partitions this member gets; they may be none.
@@ -54,7 +65,13 @@ pub(super) struct SourceEvents {
 }
 
 impl SourceEvents {
-    pub(super) fn new(buffer: Arc<Buffer>, connection: &Connection, table: &str, read_committed: bool) -> Self {
+    pub(super) fn new(
+        buffer: Arc<Buffer>,
+        connection: &Connection,
+        table: &str,
+        read_committed: bool,
+        waits: &Waits,
+    ) -> Self {
         let max_poll_interval = connection
             .client
             .get("max.poll.interval.ms")
@@ -67,6 +84,10 @@ impl SourceEvents {
             table: table.to_string(),
             read_committed,
             fence_timeout: FENCE_TIMEOUT.min(half),
+            waits: waits.clone(),
+            system: connection.system(),
+            brokers: Mutex::new(Brokers::new(waits, connection)),
+            resets: Mutex::default(),
             lag: Mutex::default(),
             joined: AtomicBool::new(false),
         }
@@ -79,7 +100,7 @@ impl SourceEvents {
 
     /// Records that are in the assigned partitions and not in the buffer yet, if statistics have come.
     pub(super) fn lag(&self) -> Option<u64> {
-        let lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+        let lag = lock(&self.lag);
         (!lag.is_empty()).then(|| lag.values().map(|records| u64::try_from(*records).unwrap_or(0)).sum())
     }
 
@@ -120,13 +141,16 @@ impl SourceEvents {
         }
         self.rebalanced(0);
         self.buffer.new_generation();
-        self.lag.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.lag).clear();
     }
 }
 
 impl ClientContext for SourceEvents {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.monitor.log(level, facility, message);
+        match gaps::reset_in(&self.topic, message).filter(|_| facility == "OFFSET") {
+            Some(reset) => lock(&self.resets).push(reset),
+            None => self.monitor.log(level, facility, message),
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -134,10 +158,11 @@ impl ClientContext for SourceEvents {
     }
 
     fn stats(&self, statistics: Statistics) {
+        let assigned = self.buffer.assigned();
+        lock(&self.brokers).look(&statistics, &self.topic, &assigned, &self.monitor);
         let Some(topic) = statistics.topics.get(&self.topic) else {
             return;
         };
-        let assigned = self.buffer.assigned();
         let lag: BTreeMap<i32, i64> = topic
             .partitions
             .values()
@@ -164,7 +189,7 @@ impl ClientContext for SourceEvents {
                     .set(position as f64);
             }
         }
-        *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
+        *lock(&self.lag) = lag;
     }
 }
 
@@ -208,6 +233,13 @@ impl ConsumerContext for SourceEvents {
     }
 }
 
+/// A topic that was there and is not.
+pub(super) struct Missing {
+    since: Instant,
+    asked: Instant,
+    wait: Wait,
+}
+
 /// What the thread works with.
 pub(super) struct Reader {
     pub(super) consumer: Arc<SourceConsumer>,
@@ -215,21 +247,22 @@ pub(super) struct Reader {
     pub(super) decoder: RecordDecoder,
     pub(super) bad_data: BadData,
     pub(super) tombstones: Tombstones,
-    pub(super) table: String,
+    /// Set while the brokers do not know the topic.
+    pub(super) missing: Option<Missing>,
     /// With `until_caught_up`: where each partition ended at the start.
     pub(super) targets: BTreeMap<i32, i64>,
 }
 
 impl Reader {
     /// Reads until the buffer is closed. Leaves the group at the end.
-    pub(super) fn run(self) {
+    pub(super) fn run(mut self) {
         // The generation in which the partitions were paused.
         let mut paused: Option<u64> = None;
         while !self.buffer.is_closed() {
             match paused {
                 // The partitions went away meanwhile; those of the new assignment were resumed.
                 Some(generation) if generation != self.buffer.generation() => {
-                    metrics::gauge!("sightstream_source_paused", "table" => self.table.clone()).set(0.0);
+                    metrics::gauge!("sightstream_source_paused", "table" => self.table().to_owned()).set(0.0);
                     paused = None;
                 }
                 Some(_) if self.buffer.wants_more() => {
@@ -237,12 +270,14 @@ impl Reader {
                     paused = None;
                 }
                 Some(_) => {}
-                None if !self.buffer.has_failed() && self.buffer.wait_for_room(WAIT_FOR_ROOM) => {}
+                None if !self.buffer.failure().is_some() && self.buffer.wait_for_room(WAIT_FOR_ROOM) => {}
                 None => {
                     paused = Some(self.buffer.generation());
                     self.set_paused(true);
                 }
             }
+            self.report_gaps();
+            self.look_for_topic();
             match self.consumer.poll(POLL) {
                 None => {}
                 Some(Ok(message)) => self.read(&message),
@@ -262,26 +297,30 @@ impl Reader {
         });
         match changed {
             Ok(()) => {
-                let paused = metrics::gauge!("sightstream_source_paused", "table" => self.table.clone());
+                let paused = metrics::gauge!("sightstream_source_paused", "table" => self.table().to_owned());
                 paused.set(if pause { 1.0 } else { 0.0 });
-                tracing::debug!(table = self.table, pause, "partitions paused or resumed");
+                tracing::debug!(table = self.table(), pause, "partitions paused or resumed");
             }
-            Err(error) => tracing::warn!(table = self.table, pause, %error, "partitions cannot be paused or resumed"),
+            Err(error) => tracing::warn!(table = self.table(), pause, %error, "partitions cannot be paused or resumed"),
         }
     }
 
+    fn table(&self) -> &str {
+        &self.consumer.context().table
+    }
+
     fn read(&self, message: &BorrowedMessage<'_>) {
-        let record = source_record(message, &self.table);
+        let record = source_record(message, self.table());
         let bytes = record.value.as_ref().or(record.key.as_ref()).map_or(0, Vec::len);
         let (partition, next) = (message.partition(), message.offset() + 1);
-        metrics::counter!("sightstream_source_records_total", "table" => self.table.clone()).increment(1);
+        metrics::counter!("sightstream_source_records_total", "table" => self.table().to_string()).increment(1);
         let content = if record.value.is_none() {
-            metrics::counter!("sightstream_source_tombstones_total", "table" => self.table.clone()).increment(1);
+            metrics::counter!("sightstream_source_tombstones_total", "table" => self.table().to_string()).increment(1);
             match self.tombstones {
                 Tombstones::Delete => Content::Tombstone(record),
                 Tombstones::Ignore => {
                     let offset = message.offset();
-                    tracing::debug!(table = self.table, partition, offset, "a tombstone is passed over");
+                    tracing::debug!(table = self.table(), partition, offset, "a tombstone is passed over");
                     Content::Nothing
                 }
             }
@@ -304,7 +343,7 @@ impl Reader {
 
     /// What becomes of a record that cannot be decoded; `None` if the source ends there.
     fn bad(&self, record: SourceRecord, reason: String) -> Option<Content> {
-        metrics::counter!("sightstream_source_rejected_total", "table" => self.table.clone()).increment(1);
+        metrics::counter!("sightstream_source_rejected_total", "table" => self.table().to_string()).increment(1);
         let Origin {
             topic,
             partition,
@@ -315,7 +354,7 @@ impl Reader {
             BadData::DeadLetter => Some(Content::Rejected(RejectedRecord { record, reason })),
             BadData::Drop => {
                 tracing::warn!(
-                    table = self.table,
+                    table = self.table(),
                     topic,
                     partition,
                     offset,
@@ -350,7 +389,25 @@ impl Reader {
         }
     }
 
-    fn failed(&self, error: &KafkaError) {
+    fn failed(&mut self, error: &KafkaError) {
+        let events = self.consumer.context();
+        if matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownPartition
+            )
+        ) {
+            self.missing.get_or_insert_with(|| Missing {
+                since: Instant::now(),
+                asked: Instant::now(),
+                wait: events
+                    .waits
+                    .wait_for(events.system.clone(), format!("reading the topic {}", events.topic)),
+            });
+            return;
+        }
         let denied = matches!(
             error.rdkafka_error_code(),
             Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed)
@@ -359,6 +416,58 @@ impl Reader {
             self.buffer.fail(format!("reading the topic failed for good: {error}"));
         }
     }
+
+    /// Whether a topic that was gone is back; after a while the source ends with an error.
+    fn look_for_topic(&mut self) {
+        let Some(missing) = &mut self.missing else { return };
+        if missing.asked.elapsed() < ASK_FOR_TOPIC {
+            return;
+        }
+        missing.asked = Instant::now();
+        let topic = &self.consumer.context().topic;
+        let metadata = self.consumer.fetch_metadata(Some(topic), ASK_FOR_TOPIC);
+        if is_known(&metadata) {
+            missing.wait.passed();
+            self.missing = None;
+        } else if is_unknown(&metadata) {
+            missing.wait.failed("the brokers do not know the topic any more");
+            if missing.since.elapsed() >= TOPIC_GONE {
+                self.buffer.fail(format!(
+                    "the topic `{topic}` is gone; what was not read of it is lost. Make it again, and start again"
+                ));
+                self.missing = None;
+            }
+        } else {
+            // Nobody can say: the brokers are away, which is waited for.
+            missing.since = Instant::now();
+        }
+    }
+
+    /// Tells of positions that the brokers did not have. What is read next comes from the partition's first record.
+    fn report_gaps(&self) {
+        let events = self.consumer.context();
+        let resets = std::mem::take(&mut *lock(&events.resets));
+        for (partition, wanted) in resets {
+            match self
+                .consumer
+                .fetch_watermarks(&events.topic, partition, REQUEST_TIMEOUT)
+            {
+                Ok((first, _)) => Gap {
+                    partition,
+                    wanted,
+                    first,
+                }
+                .report(&events.table, &events.topic),
+                // Asked again in the next round.
+                Err(_) => lock(&events.resets).push((partition, wanted)),
+            }
+        }
+    }
+}
+
+/// No code panics while it holds these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `message` as a record of the table `table`.

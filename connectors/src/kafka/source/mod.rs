@@ -1,8 +1,10 @@
 //! A topic as a source of epochs.
 
+mod brokers;
 mod buffer;
 mod commit;
 mod consumer;
+mod gaps;
 mod start;
 
 use std::collections::BTreeMap;
@@ -18,7 +20,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::client::{Connection, REQUEST_TIMEOUT, RETRY_PAUSE, partitions};
 use super::config::{SourceConfig, Start};
 use crate::format::RecordDecoder;
-use crate::{Admission, ConnectorError, Epoch, Position, Source, SourceContext, Tombstone};
+use crate::{Admission, ConnectorError, Epoch, Position, Source, SourceContext, Tombstone, Waits};
 use buffer::{Buffer, Content, Entry, Taken};
 use commit::{Outcome, outcome};
 pub(super) use consumer::source_record;
@@ -27,9 +29,6 @@ use start::{Standing, committed, connect, standings};
 
 /// How often the offsets that other members have committed are asked for.
 const ASK_GROUP: Duration = Duration::from_millis(500);
-
-/// How long a commit is tried once the source was told to stop.
-const LAST_COMMIT: Duration = Duration::from_secs(30);
 
 /// A member of a consumer group that reads one topic.
 ///
@@ -45,6 +44,7 @@ pub struct KafkaSource {
     connection: Connection,
     decoder: RecordDecoder,
     buffer: Arc<Buffer>,
+    waits: Waits,
     /// `None` once closed.
     consumer: Mutex<Option<Arc<SourceConsumer>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -80,10 +80,10 @@ impl KafkaSource {
                 while asked.poll(Duration::ZERO).is_some() {}
                 asked.fetch_metadata(Some(&topic), REQUEST_TIMEOUT)
             };
-            partitions(&connection, fetch, || consumer.context().monitor.denied()).await?
+            partitions(&connection, &context.waits, &consumer.context().monitor, fetch).await?
         };
         let standings = if context.until_caught_up || start == Start::Latest {
-            standings(&connection, &consumer, &ids, start).await?
+            standings(&connection, &consumer, &ids, start, &context.waits).await?
         } else {
             BTreeMap::new()
         };
@@ -112,7 +112,7 @@ impl KafkaSource {
             decoder: decoder.clone(),
             bad_data,
             tombstones,
-            table: table.clone(),
+            missing: None,
             targets: if context.until_caught_up {
                 targets
             } else {
@@ -134,6 +134,7 @@ impl KafkaSource {
             connection,
             decoder,
             buffer,
+            waits: context.waits.clone(),
             consumer: Mutex::new(Some(consumer)),
             thread: Mutex::new(Some(thread)),
             pending,
@@ -279,7 +280,10 @@ impl Source for KafkaSource {
         if offsets.is_empty() {
             return Ok(());
         }
-        let mut stopped: Option<Instant> = None;
+        let mut wait = self.waits.wait_for(
+            self.connection.system(),
+            format!("committing offsets of the topic {}", self.connection.topic),
+        );
         loop {
             if position.generation != self.buffer.generation() {
                 self.note_lost(position, "the partitions were given away");
@@ -291,9 +295,12 @@ impl Source for KafkaSource {
                     .map_err(|error| ConnectorError::Internal(error.to_string()))?;
             }
             let consumer = self.consumer()?;
-            let committed = tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync)).await;
+            let monitor = consumer.context().monitor.clone();
+            let committing = tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync));
+            let committed = wait.watch_because(committing, || monitor.failure()).await;
             let error = match committed.map_err(|error| ConnectorError::Internal(error.to_string()))? {
                 Ok(()) => {
+                    wait.passed();
                     for (partition, &offset) in &offsets {
                         let labels = [("table", self.table.clone()), ("partition", partition.to_string())];
                         metrics::gauge!("sightstream_source_committed", &labels).set(offset as f64);
@@ -310,15 +317,13 @@ impl Source for KafkaSource {
                 }
                 Outcome::Refused => return Err(self.connection.refused(format!("offsets are not taken: {error}"))),
                 Outcome::Again => {
+                    // A source that has ended with an error (its topic is gone) will not see this commit through.
+                    if let Some(reason) = self.buffer.failure() {
+                        return Err(self.connection.refused(reason));
+                    }
                     metrics::counter!("sightstream_source_commit_retries_total", "table" => self.table.clone())
                         .increment(1);
-                    tracing::warn!(table = self.table, %error, "offsets cannot be committed yet; trying again");
-                    if self.buffer.is_stopped() && stopped.get_or_insert_with(Instant::now).elapsed() > LAST_COMMIT {
-                        return Err(ConnectorError::Unavailable {
-                            system: self.connection.system(),
-                            message: format!("offsets cannot be committed: {error}"),
-                        });
-                    }
+                    wait.failed(error);
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }

@@ -11,9 +11,10 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::buffer::Buffer;
 use super::consumer::{SourceConsumer, SourceEvents};
+use super::gaps::Gap;
 use crate::kafka::client::{Connection, REQUEST_TIMEOUT, RETRY_PAUSE};
 use crate::kafka::config::Start;
-use crate::{ConnectorError, SourceContext};
+use crate::{ConnectorError, SourceContext, Waits};
 
 /// A consumer of the group that has not subscribed yet.
 pub(super) fn connect(
@@ -56,7 +57,7 @@ pub(super) fn connect(
             config.set(name, value);
         }
     }
-    let events = SourceEvents::new(Arc::clone(buffer), connection, table, read_committed);
+    let events = SourceEvents::new(Arc::clone(buffer), connection, table, read_committed, &context.waits);
     SourceConsumer::from_config_and_context(&config, events).map_err(|error| connection.cannot_connect(&error))
 }
 
@@ -71,6 +72,8 @@ pub(super) struct Standing {
 
 /// Looks where the group and the topic stand, and waits for brokers that are away.
 ///
+/// A position that the topic no longer has is told, and set to the partition's first record.
+///
 /// With [`Start::Latest`], a partition without a committed offset gets one: its end. Otherwise a crash before the
 /// first commit would start at a later end and lose the records between.
 pub(super) async fn standings(
@@ -78,24 +81,27 @@ pub(super) async fn standings(
     consumer: &Arc<SourceConsumer>,
     partitions: &[i32],
     start: Start,
+    waits: &Waits,
 ) -> Result<BTreeMap<i32, Standing>, ConnectorError> {
+    let mut wait = waits.wait_for(
+        connection.system(),
+        format!("reading the group's offsets of the topic {}", connection.topic),
+    );
     loop {
         let (consumer, topic, partitions) = (Arc::clone(consumer), connection.topic.clone(), partitions.to_vec());
         let looked = tokio::task::spawn_blocking(move || look(&consumer, &topic, &partitions, start)).await;
         match looked.map_err(|error| ConnectorError::Internal(error.to_string()))? {
-            Ok(standings) => return Ok(standings),
+            Ok(standings) => {
+                wait.passed();
+                return Ok(standings);
+            }
             Err(error) => match error.rdkafka_error_code() {
                 Some(
                     code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed),
                 ) => {
                     return Err(connection.refused(format!("the topic or the group cannot be read: {code}")));
                 }
-                _ => tracing::warn!(
-                    servers = %connection.servers,
-                    topic = %connection.topic,
-                    %error,
-                    "the group's offsets cannot be read yet; waiting"
-                ),
+                _ => wait.failed(error),
             },
         }
         tokio::time::sleep(RETRY_PAUSE).await;
@@ -111,10 +117,20 @@ fn look(
     let committed = committed(consumer, topic, partitions)?;
     let mut standings = BTreeMap::new();
     let mut pins = TopicPartitionList::new();
+    let mut gaps = Vec::new();
     for &partition in partitions {
         let (low, end) = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
         let start = match (committed.get(&partition), start) {
-            (Some(&offset), _) => offset.max(low),
+            (Some(&wanted), _) if wanted < low || wanted > end => {
+                gaps.push(Gap {
+                    partition,
+                    wanted,
+                    first: low,
+                });
+                pins.add_partition_offset(topic, partition, Offset::Offset(low))?;
+                low
+            }
+            (Some(&offset), _) => offset,
             (None, Start::Earliest) => low,
             (None, Start::Latest) => {
                 pins.add_partition_offset(topic, partition, Offset::Offset(end))?;
@@ -125,8 +141,10 @@ fn look(
     }
     if pins.count() > 0 {
         match consumer.commit(&pins, CommitMode::Sync) {
-            Ok(()) => {}
-            // The group has members, and they have done this before they joined.
+            Ok(()) => gaps
+                .into_iter()
+                .for_each(|gap| gap.report(&consumer.context().table, topic)),
+            // The group has members: they have done this before they joined, or meet the gap while they read.
             Err(KafkaError::ConsumerCommit(
                 code @ (RDKafkaErrorCode::UnknownMemberId
                 | RDKafkaErrorCode::IllegalGeneration

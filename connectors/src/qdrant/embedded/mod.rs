@@ -14,6 +14,7 @@ mod writer;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use qdrant_edge::{
@@ -30,7 +31,14 @@ use super::collection::{Description, Layout};
 use super::ids::PointId;
 use super::points::Point;
 use super::search::{Filter, Hit};
-use crate::ConnectorError;
+use crate::{ConnectorError, Waits};
+
+/// What is left free on the disk: as much as new files and the building of an index (at most one merged segment of
+/// 128 MiB at a time) can take between two looks.
+const RESERVE: u64 = 256 << 20;
+
+/// The pause between two looks for space.
+const SPACE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The stores that this process has open.
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Store>>>> = LazyLock::new(Mutex::default);
@@ -39,6 +47,8 @@ static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Store>>>> = LazyLock::new(Mute
 #[derive(Clone)]
 pub(crate) struct EmbeddedBackend {
     store: Arc<Store>,
+    /// Where a wait for space is told; without it there is none.
+    waits: Option<Waits>,
 }
 
 /// An open store. The order of the fields is the order in which they are let go.
@@ -55,9 +65,39 @@ impl EmbeddedBackend {
     /// [`ConnectorError::Refused`] if another process has it open, or there is none and none is to be made.
     pub async fn open(path: &Path, create: bool) -> Result<Self, ConnectorError> {
         let path = path.to_path_buf();
-        blocking(move || open_store(&path, create))
-            .await
-            .map(|store| Self { store })
+        let store = blocking(move || open_store(&path, create)).await?;
+        Ok(Self { store, waits: None })
+    }
+
+    /// The same store, which waits for space on its disk before it writes.
+    pub fn waiting_for_space(self, waits: &Waits) -> Self {
+        Self {
+            waits: Some(waits.clone()),
+            ..self
+        }
+    }
+
+    /// Returns when the disk has [`RESERVE`] left. qdrant-edge writes through mapped files: on a full disk that ends the
+    /// process, and nothing can be caught. So there must be space before it writes.
+    async fn space(&self) -> Result<(), ConnectorError> {
+        let Some(waits) = &self.waits else { return Ok(()) };
+        let folder = self.store.contents.folder().to_path_buf();
+        let mut wait = waits.wait_for("space on the disk", format!("writing to the {}", self.system()));
+        loop {
+            let looked = folder.clone();
+            let free =
+                blocking(move || fs4::available_space(&looked).map_err(|source| files::io_error(&looked, source)))
+                    .await?;
+            if free >= RESERVE {
+                wait.passed();
+                return Ok(());
+            }
+            let (free, reserve) = (free >> 20, RESERVE >> 20);
+            wait.failed(format!(
+                "{free} MiB are free, and {reserve} MiB are left free on purpose"
+            ));
+            tokio::time::sleep(SPACE_PAUSE).await;
+        }
     }
 
     async fn read<T: Send + 'static>(
@@ -201,6 +241,7 @@ impl Backend for EmbeddedBackend {
     }
 
     async fn create(&self, collection: &str, layout: &Layout) -> Result<(), ConnectorError> {
+        self.space().await?;
         self.store.writer.create(collection, layout.clone()).await
     }
 
@@ -209,6 +250,7 @@ impl Backend for EmbeddedBackend {
     }
 
     async fn upsert(&self, collection: &str, points: Vec<Point>) -> Result<Vec<(usize, String)>, ConnectorError> {
+        self.space().await?;
         let points = points.into_iter().map(convert::point_to_edge).collect();
         let started = std::time::Instant::now();
         let written = self.store.writer.upsert(collection, points).await;
@@ -228,6 +270,7 @@ impl Backend for EmbeddedBackend {
     }
 
     async fn flush(&self) -> Result<(), ConnectorError> {
+        self.space().await?;
         let started = std::time::Instant::now();
         let flushed = self.store.writer.flush().await;
         metrics::histogram!("sightstream_qdrant_request_seconds", "operation" => "flush")

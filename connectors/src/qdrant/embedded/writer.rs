@@ -1,7 +1,7 @@
 //! The one thread that writes to a store.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
@@ -74,6 +74,11 @@ impl Contents {
     /// The store, as a user knows it.
     pub fn system(&self) -> &str {
         &self.system
+    }
+
+    /// Where the store is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The aliases.

@@ -17,7 +17,7 @@ use super::config::ConnectionOptions;
 use super::ids::PointId;
 use super::points::Point;
 use super::search::{Filter, Hit};
-use crate::ConnectorError;
+use crate::{ConnectorError, Waits};
 
 /// A Qdrant server.
 pub(crate) struct GrpcBackend {
@@ -28,12 +28,12 @@ pub(crate) struct GrpcBackend {
 }
 
 impl GrpcBackend {
-    /// A client of the server at `url`; it connects with the first request. With `patient` it waits for a server that
-    /// is away, for as long as it takes; otherwise it says so at once. A request holds at most `batch_points` points.
+    /// A client of the server at `url`; it connects with the first request. With `waits` it waits for a server that is
+    /// away, for as long as it takes; otherwise it says so at once. A request holds at most `batch_points` points.
     pub fn new(
         url: &str,
         options: &ConnectionOptions,
-        patient: bool,
+        waits: Option<&Waits>,
         batch_points: usize,
     ) -> Result<Self, ConnectorError> {
         let system = format!("Qdrant at {url}");
@@ -48,7 +48,7 @@ impl GrpcBackend {
                 system: system.clone(),
                 message: error.to_string(),
             })?;
-        let retry = Retry::new(&system, patient);
+        let retry = Retry::new(&system, waits);
         Ok(Self {
             client,
             system,

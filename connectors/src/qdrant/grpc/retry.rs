@@ -1,27 +1,25 @@
 //! What is worth trying again, and when.
 
-use std::future::Future;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use qdrant_client::QdrantError;
 use tonic::{Code, Status};
 
-use crate::ConnectorError;
+use crate::{ConnectorError, Waits};
 
 /// The first wait; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// The time between two warnings.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+/// The longest wait that a server may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// Tries requests again.
 #[derive(Debug)]
 pub(super) struct Retry {
     system: String,
-    forever: bool,
-    warned: Mutex<Option<Instant>>,
+    /// Where the waits are told; `None` where a request is tried only once.
+    waits: Option<Waits>,
 }
 
 /// Why a request failed for good.
@@ -53,12 +51,11 @@ impl Failure {
 }
 
 impl Retry {
-    /// Retries for `system`: with `forever` until the request is answered, otherwise not at all.
-    pub fn new(system: &str, forever: bool) -> Self {
+    /// Retries for `system`: with `waits` until the request is answered, otherwise not at all.
+    pub fn new(system: &str, waits: Option<&Waits>) -> Self {
         Self {
             system: system.to_string(),
-            forever,
-            warned: Mutex::new(None),
+            waits: waits.cloned(),
         }
     }
 
@@ -68,56 +65,37 @@ impl Retry {
     where
         F: Future<Output = Result<T, QdrantError>>,
     {
+        let mut wait = self
+            .waits
+            .as_ref()
+            .map(|waits| waits.wait_for(self.system.clone(), operation));
         let mut attempt = 1_u32;
         loop {
             let started = Instant::now();
-            let result = request().await;
+            let result = match &mut wait {
+                Some(wait) => wait.watch(request()).await,
+                None => request().await,
+            };
             metrics::histogram!("sightstream_qdrant_request_seconds", "operation" => operation)
                 .record(started.elapsed().as_secs_f64());
             let error = match result {
                 Ok(answer) => {
-                    if attempt > 1 {
-                        tracing::info!(
-                            system = self.system,
-                            operation,
-                            attempts = attempt,
-                            "Qdrant answers again"
-                        );
+                    if let Some(wait) = &mut wait {
+                        wait.passed();
                     }
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
             let failure = classify(&error);
-            let Failure::Unavailable(message) = &failure else {
+            let (Failure::Unavailable(message), Some(wait)) = (&failure, &mut wait) else {
                 return Err(failure);
             };
-            if !self.forever {
-                return Err(failure);
-            }
-            let wait = wait_before(attempt + 1, &error);
-            self.warn(operation, message, attempt, wait);
+            wait.failed(message);
             metrics::counter!("sightstream_qdrant_retries_total", "operation" => operation).increment(1);
-            tokio::time::sleep(wait).await;
             attempt = attempt.saturating_add(1);
+            tokio::time::sleep(wait_before(attempt, &error)).await;
         }
-    }
-
-    /// Logs at most one warning in [`WARN_EVERY`].
-    fn warn(&self, operation: &str, error: &str, attempt: u32, wait: Duration) {
-        let mut warned = self.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if warned.is_some_and(|last| last.elapsed() < WARN_EVERY) {
-            return;
-        }
-        *warned = Some(Instant::now());
-        tracing::warn!(
-            system = self.system,
-            operation,
-            error,
-            attempt,
-            wait_seconds = wait.as_secs_f64(),
-            "Qdrant does not answer; trying again until it does"
-        );
     }
 }
 
@@ -128,7 +106,7 @@ fn wait_before(attempt: u32, error: &QdrantError) -> Duration {
         retry_after_seconds, ..
     } = error
     {
-        return Duration::from_secs(*retry_after_seconds).min(WARN_EVERY);
+        return Duration::from_secs(*retry_after_seconds).min(LONGEST_ASKED);
     }
     let doubled = FIRST_WAIT.saturating_mul(1 << (attempt - 2).min(16)).min(LONGEST_WAIT);
     doubled.mul_f64(rand::random_range(0.5..=1.0))
@@ -157,6 +135,9 @@ fn classify_status(status: &Status) -> Failure {
             Failure::Refused(format!("access denied ({message}); is the api key right?"))
         }
         Code::Unimplemented => Failure::Refused(format!("{message} (is this the gRPC port of a Qdrant?)")),
+        // What a proxy in front of the server says of a message that is too large for it.
+        Code::ResourceExhausted if message.contains("larger than max") => Failure::Invalid(message),
+        // Among these: a disk that is full (`Internal`), and a lock on writes (`FailedPrecondition`).
         code => Failure::Unavailable(if message.is_empty() { code.to_string() } else { message }),
     }
 }
@@ -173,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_may_pass_is_tried_until_it_is_answered() {
-        let retry = Retry::new("Qdrant", true);
+        let retry = Retry::new("Qdrant", Some(&Waits::default()));
         let attempts = std::cell::Cell::new(0);
         let answer = retry
             .run("test", || {
@@ -196,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_will_not_pass_is_tried_once() {
-        let retry = Retry::new("Qdrant", true);
+        let retry = Retry::new("Qdrant", Some(&Waits::default()));
         for code in [
             Code::InvalidArgument,
             Code::NotFound,
