@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Array, Decimal128Array, Float32Builder, Float64Builder, ListArray,
-    StringBuilder, StructArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
-    TimestampSecondArray,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Array, Decimal128Array, Float32Array, Float32Builder,
+    Float64Builder, ListArray, StringBuilder, StructArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+    TimestampNanosecondArray, TimestampSecondArray,
 };
 use arrow::array::{Int8Array, Int16Array, Int32Array, Int64Array, UInt8Array, UInt16Array, UInt32Array, UInt64Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
@@ -61,6 +61,9 @@ pub(super) fn build(column: &Column, cells: &[&Cell]) -> Result<ArrayRef, ArrowE
                 TimeUnit::Nanosecond => Arc::new(TimestampNanosecondArray::from_iter(values)),
             }
         }
+        Shape::List { item, .. } if cells.iter().any(|cell| matches!(cell, Cell::Floats(_))) => {
+            float_lists(column, item, cells)?
+        }
         Shape::List { item, .. } => {
             let lengths = cells.iter().map(|cell| nested(cell).map_or(0, <[Cell]>::len));
             let items: Vec<&Cell> = cells.iter().filter_map(|cell| nested(cell)).flatten().collect();
@@ -101,6 +104,27 @@ pub(super) fn build(column: &Column, cells: &[&Cell]) -> Result<ArrayRef, ArrowE
             ..Default::default()
         },
     )
+}
+
+/// Lists of FLOAT, most of them plain numbers.
+fn float_lists(column: &Column, item: &Column, cells: &[&Cell]) -> Result<ArrayRef, ArrowError> {
+    if cells.iter().any(|cell| matches!(cell, Cell::Nested(_))) {
+        let as_cells = |floats: &[f32]| floats.iter().map(|&value| Cell::Float(value.into())).collect();
+        let nested: Vec<Cell> = cells
+            .iter()
+            .map(|cell| floats(cell).map_or_else(|| Cell::clone(cell), |floats| Cell::Nested(as_cells(floats))))
+            .collect();
+        return build(column, &nested.iter().collect::<Vec<_>>());
+    }
+    let lists = || cells.iter().map(|cell| floats(cell).unwrap_or_default());
+    let mut values = Vec::with_capacity(lists().map(<[f32]>::len).sum());
+    lists().for_each(|list| values.extend_from_slice(list));
+    Ok(Arc::new(ListArray::try_new(
+        item.field.clone(),
+        OffsetBuffer::from_lengths(lists().map(<[f32]>::len)),
+        Arc::new(Float32Array::from(values)),
+        Some(validity(cells)),
+    )?))
 }
 
 fn integers(data_type: &DataType, cells: &[&Cell]) -> Result<ArrayRef, ArrowError> {
@@ -167,6 +191,14 @@ fn float(cell: &Cell) -> Option<f64> {
 fn bytes(cell: &Cell) -> Option<&[u8]> {
     if let Cell::Bytes(value) = cell {
         Some(value)
+    } else {
+        None
+    }
+}
+
+fn floats(cell: &Cell) -> Option<&[f32]> {
+    if let Cell::Floats(values) = cell {
+        Some(values)
     } else {
         None
     }

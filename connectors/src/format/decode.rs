@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use chrono::{NaiveDate, Utc};
 use serde_json::value::RawValue;
 
-use super::{BytesEncoding, is_json};
+use super::{BytesEncoding, floats, is_json};
 
 /// Base64 that takes padding or its absence.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -31,6 +31,8 @@ pub(super) enum Cell {
     Bytes(Vec<u8>),
     /// The items of a list or the fields of a struct.
     Nested(Vec<Cell>),
+    /// The items of a list of FLOAT, where each is a number.
+    Floats(Vec<f32>),
 }
 
 /// How a column's values are read.
@@ -171,6 +173,12 @@ impl Column {
                 }
             }
             Shape::List { item, length } => {
+                if matches!(item.shape, Shape::Float32)
+                    && let Some(floats) = floats::parse(json)
+                    && length.is_none_or(|length| length == floats.len())
+                {
+                    return Ok(Cell::Floats(floats));
+                }
                 let items: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| mismatch())?;
                 if let Some(length) = length
                     && items.len() != *length
@@ -181,7 +189,7 @@ impl Column {
                     ));
                 }
                 let cells = items.iter().enumerate().map(|(i, raw)| {
-                    // The item's own path is made for an error only: vectors have thousands of items.
+                    // The item's own path is made for an error only: lists have thousands of items.
                     let cell = item.decode(Some(raw), path);
                     cell.or_else(|_| item.decode(Some(raw), &format!("{path}[{i}]")))
                 });
@@ -215,6 +223,10 @@ pub(super) fn fields(value: &[u8]) -> Result<HashMap<String, &RawValue>, String>
     if text.trim_ascii().is_empty() {
         return Err("the value is empty".into());
     }
+    if let Ok(fields) = serde_json::from_str(text) {
+        return Ok(fields);
+    }
+    // Read again to say what it is instead.
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| format!("the value is not JSON: {error}"))?;
     if !raw.get().starts_with('{') {
         return Err(format!("expected a JSON object, found {}", describe(raw.get())));

@@ -23,6 +23,7 @@ mod columns;
 mod conform;
 mod decode;
 mod encode;
+mod floats;
 mod record;
 
 pub use conform::{Conformed, conform};
