@@ -6,7 +6,7 @@ mod collections;
 mod filters;
 mod points;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 
 use super::embedded::EmbeddedBackend;
+use super::ids::PointId;
 use crate::ConnectorError;
 
 /// The header in which a client gives its key.
@@ -42,6 +43,8 @@ struct Service {
     failures: Mutex<Vec<Failure>>,
     refused_key: Mutex<Option<String>>,
     requests: Mutex<HashMap<&'static str, usize>>,
+    /// Where points are forgotten once they are answered for: the ids of all that came.
+    ids: Option<Mutex<HashSet<PointId>>>,
 }
 
 struct Failure {
@@ -61,6 +64,21 @@ impl TestServer {
 
     /// As [`TestServer::start`], at an address of the caller's.
     pub async fn start_at(folder: &Path, address: SocketAddr, api_key: Option<&str>) -> Result<Self, ConnectorError> {
+        Self::serve(folder, address, api_key, None).await
+    }
+
+    /// As [`TestServer::start_at`], but of upserted points only the ids are kept, and counted: so that a measurement of
+    /// clients is one of clients.
+    pub async fn start_forgetful(folder: &Path, address: SocketAddr) -> Result<Self, ConnectorError> {
+        Self::serve(folder, address, None, Some(Mutex::default())).await
+    }
+
+    async fn serve(
+        folder: &Path,
+        address: SocketAddr,
+        api_key: Option<&str>,
+        ids: Option<Mutex<HashSet<PointId>>>,
+    ) -> Result<Self, ConnectorError> {
         let io_error = |source| ConnectorError::Io {
             path: address.to_string(),
             source,
@@ -71,6 +89,7 @@ impl TestServer {
             failures: Mutex::default(),
             refused_key: Mutex::default(),
             requests: Mutex::default(),
+            ids,
         });
         let incoming = TcpIncoming::bind(address).map_err(io_error)?;
         let address = incoming.local_addr().map_err(io_error)?;

@@ -24,6 +24,11 @@ impl Points for Service {
     async fn upsert(&self, request: Request<api::UpsertPoints>) -> Result<Response<PointsOperationResponse>, Status> {
         self.admit("upsert", &request)?;
         let request = request.into_inner();
+        if let Some(ids) = &self.ids {
+            let came = ids_from_api(request.points.into_iter().filter_map(|point| point.id).collect())?;
+            locked(ids).extend(came);
+            return Ok(answer(api::UpdateStatus::Completed));
+        }
         let name = request.collection_name;
         let found = self
             .store
@@ -105,11 +110,14 @@ impl Points for Service {
         self.admit("count", &request)?;
         let request = request.into_inner();
         let filter = filters::to_edge(request.filter)?;
-        let count = self
-            .store
-            .count_matching(&request.collection_name, filter)
-            .await
-            .map_err(status)?;
+        let count = match &self.ids {
+            Some(ids) => locked(ids).len() as u64,
+            None => self
+                .store
+                .count_matching(&request.collection_name, filter)
+                .await
+                .map_err(status)?,
+        };
         Ok(Response::new(api::CountResponse {
             result: Some(api::CountResult { count }),
             time: 0.0,
@@ -193,22 +201,24 @@ impl Points for Service {
 impl Service {
     /// The answer to a write: with `wait`, once it would survive a crash, as the real server's log makes it.
     async fn written(&self, wait: Option<bool>) -> Result<Response<PointsOperationResponse>, Status> {
-        let update = if wait == Some(true) {
+        if wait == Some(true) {
             self.store.flush().await.map_err(status)?;
-            api::UpdateStatus::Completed
-        } else {
-            api::UpdateStatus::Acknowledged
-        };
-        let result = Some(api::UpdateResult {
-            operation_id: None,
-            status: update.into(),
-        });
-        Ok(Response::new(PointsOperationResponse {
-            result,
-            time: 0.0,
-            usage: None,
-        }))
+            return Ok(answer(api::UpdateStatus::Completed));
+        }
+        Ok(answer(api::UpdateStatus::Acknowledged))
     }
+}
+
+fn answer(status: api::UpdateStatus) -> Response<PointsOperationResponse> {
+    let result = Some(api::UpdateResult {
+        operation_id: None,
+        status: status.into(),
+    });
+    Response::new(PointsOperationResponse {
+        result,
+        time: 0.0,
+        usage: None,
+    })
 }
 
 fn ids_from_api(ids: Vec<api::PointId>) -> Result<Vec<PointId>, Status> {
