@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::redact::shortened;
+
 /// Which part of a medium is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -22,21 +24,25 @@ pub(super) fn split_fragment(reference: &str) -> Result<(&str, Option<Fragment>)
     let Some((address, fragment)) = reference.rsplit_once('#') else {
         return Ok((reference, None));
     };
-    let parsed =
-        match fragment.split_once('=') {
-            Some(("t", time)) => Some(parse_time(time).ok_or_else(|| {
-                format!("`#{fragment}` is not a span of time; write seconds, as in #t=30,60 or #t=30")
-            })?),
-            Some(("page", page)) => Some(match page.parse() {
-                Ok(page) if page > 0 => Fragment::Page(page),
-                _ => {
-                    return Err(format!(
-                        "`#{fragment}` is not a page; pages count from 1, as in #page=3"
-                    ));
-                }
-            }),
-            _ => None,
-        };
+    let shown = || shortened(fragment);
+    let parsed = match fragment.split_once('=') {
+        Some(("t", time)) => Some(parse_time(time).ok_or_else(|| {
+            format!(
+                "`#{}` is not a span of time; write seconds, as in #t=30,60 or #t=30",
+                shown()
+            )
+        })?),
+        Some(("page", page)) => Some(match page.parse() {
+            Ok(page) if page > 0 => Fragment::Page(page),
+            _ => {
+                return Err(format!(
+                    "`#{}` is not a page; pages count from 1, as in #page=3",
+                    shown()
+                ));
+            }
+        }),
+        _ => None,
+    };
     Ok(if parsed.is_some() {
         (address, parsed)
     } else {
@@ -108,6 +114,14 @@ mod tests {
                 MediaReference::parse(bad).expect_err(bad).to_string().contains('#'),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn a_fragment_of_any_length_is_refused_in_a_short_message() {
+        for start in ["a.mp4#t=", "a.pdf#page=", "https://h/a.mp4#t="] {
+            let error = MediaReference::parse(&(start.to_owned() + &"x".repeat(10_000))).expect_err(start);
+            assert!(error.to_string().chars().count() < 300, "{error}");
         }
     }
 }

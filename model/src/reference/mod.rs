@@ -79,7 +79,8 @@ impl MediaReference {
                 "http" | "https" => parse_http(reference),
                 "s3" | "gs" | "az" => parse_object(reference),
                 _ if rest.starts_with("//") => Err(format!(
-                    "the scheme `{scheme}` is not supported; use a path, file:, http:, https:, s3:, gs:, az: or data:"
+                    "the scheme `{}` is not supported; use a path, file:, http:, https:, s3:, gs:, az: or data:",
+                    shortened(&scheme)
                 )),
                 // `notes: 1.txt` and `a:b.png` are file names too.
                 _ => parse_path(reference),

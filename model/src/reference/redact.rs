@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::Location;
+use super::{Location, scheme};
 
 /// How much of a `data:` URL, or of a reference that does not parse, a message shows, in characters.
 const SHOWN_CHARACTERS: usize = 60;
@@ -66,14 +66,22 @@ fn is_credential(field: &str) -> bool {
     CREDENTIAL_FIELDS.iter().any(|part| field.contains(part))
 }
 
-/// A reference that does not parse: cut, and without what may be a password or a signature.
+/// A reference that does not parse: cut, and without what may be a password, a signature or a token.
 pub(super) fn shown_raw(reference: &str) -> String {
-    let is_data = is_data(reference);
-    match reference.split_once("://") {
-        Some((scheme, _)) if !is_data && reference.contains('@') => shortened(&format!("{scheme}://…")),
-        Some(_) if !is_data => shortened(reference.split('?').next().unwrap_or_default()),
-        _ => shortened(reference),
+    let (scheme, rest) = match scheme(reference) {
+        Some((scheme, rest)) if is_url(&scheme, rest) => (scheme, rest),
+        _ => return shortened(reference),
+    };
+    if rest.contains('@') {
+        let slashes = if rest.starts_with("//") { "//" } else { "" };
+        return shortened(&format!("{scheme}:{slashes}…"));
     }
+    shortened(reference.split(['?', '#']).next().unwrap_or_default())
+}
+
+/// Whether what `scheme` and a colon begin is a URL with a place for credentials. `http:` needs no slashes for that.
+fn is_url(scheme: &str, rest: &str) -> bool {
+    scheme != "data" && (rest.starts_with("//") || matches!(scheme, "http" | "https" | "s3" | "gs" | "az"))
 }
 
 /// `text`, which may hold URLs anywhere, with each of them as messages show it: for messages of others about values that
@@ -167,6 +175,13 @@ mod tests {
         let refused = "not a media reference: invalid port number";
         assert_eq!(error("http://me:p/w?@h:port/a"), format!("http://…: {refused}"));
         assert_eq!(error("http://h:port/a?sig=abc"), format!("http://h:port/a: {refused}"));
+        assert_eq!(error("http:me:p@h:port/a"), format!("http:…: {refused}"));
+        assert_eq!(error("https:/me:p@h:port/a"), format!("https:…: {refused}"));
+        assert_eq!(error("http:h:port?sig=abc"), format!("http:h:port: {refused}"));
+        assert_eq!(
+            error("http://h:port/a#token=abc"),
+            format!("http://h:port/a: {refused}")
+        );
         let debugged = format!("{:?}", parse("https://me:pw@h/a?token=abc").location());
         assert!(!debugged.contains("pw") && !debugged.contains("abc"), "{debugged}");
     }
