@@ -5,6 +5,10 @@ use std::collections::HashMap;
 
 use arrow::compute::kernels::cast_utils::{parse_decimal, string_to_datetime};
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, TimeUnit};
+use arrow::temporal_conversions::{
+    date32_to_datetime, timestamp_ms_to_datetime, timestamp_ns_to_datetime, timestamp_s_to_datetime,
+    timestamp_us_to_datetime,
+};
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -321,7 +325,8 @@ fn integer(text: &str) -> Option<i128> {
 
 fn timestamp(json: &str, unit: TimeUnit) -> Option<i64> {
     if !json.starts_with('"') {
-        return integer(json).and_then(|value| i64::try_from(value).ok());
+        let value = integer(json).and_then(|value| i64::try_from(value).ok())?;
+        return is_instant(value, unit).then_some(value);
     }
     let time = string_to_datetime(&Utc, string(json)?.trim()).ok()?;
     match unit {
@@ -334,10 +339,22 @@ fn timestamp(json: &str, unit: TimeUnit) -> Option<i64> {
 
 fn date(json: &str) -> Option<i32> {
     if !json.starts_with('"') {
-        return integer(json).and_then(|value| i32::try_from(value).ok());
+        let days = integer(json).and_then(|value| i32::try_from(value).ok())?;
+        return date32_to_datetime(days).map(|_| days);
     }
     let date = NaiveDate::parse_from_str(string(json)?.trim(), "%Y-%m-%d").ok()?;
     i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
+}
+
+/// Whether the number names an instant that has a date: the largest name years that nothing can write.
+fn is_instant(value: i64, unit: TimeUnit) -> bool {
+    let instant = match unit {
+        TimeUnit::Second => timestamp_s_to_datetime(value),
+        TimeUnit::Millisecond => timestamp_ms_to_datetime(value),
+        TimeUnit::Microsecond => timestamp_us_to_datetime(value),
+        TimeUnit::Nanosecond => timestamp_ns_to_datetime(value),
+    };
+    instant.is_some()
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {

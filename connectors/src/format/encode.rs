@@ -8,12 +8,16 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::json::writer::{NullableEncoder, make_encoder};
 use arrow::json::{Encoder, EncoderFactory, EncoderOptions};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
 
 use super::{BytesEncoding, JsonOptions, is_json};
 use crate::ConnectorError;
+
+/// RFC 3339. A timestamp without a time zone is UTC, and the standard wants that said.
+const TIMESTAMP_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
 
 /// How timestamps are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,10 +38,9 @@ pub struct JsonEncoder {
 impl JsonEncoder {
     /// An encoder that writes as `options` say.
     pub fn new(options: JsonOptions) -> Self {
-        // A timestamp without a time zone is UTC, and RFC 3339 wants that said.
         let options = EncoderOptions::default()
             .with_explicit_nulls(true)
-            .with_timestamp_format("%Y-%m-%dT%H:%M:%S%.fZ".into())
+            .with_timestamp_format(TIMESTAMP_FORMAT.into())
             .with_encoder_factory(Arc::new(Factory(options)));
         Self { options }
     }
@@ -91,6 +94,22 @@ impl EncoderFactory for Factory {
                 )?;
                 Box::new(Millis(cast(&millis, &DataType::Int64)?))
             }
+            // Nanoseconds do not reach beyond the year 2262.
+            DataType::Date32
+            | DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond, None) => {
+                let texts = calendar(array)?;
+                let is_written = |row: usize| array.is_null(row) || texts[row].is_some();
+                if (0..array.len()).all(is_written) {
+                    return Ok(None);
+                }
+                let width = if *array.data_type() == DataType::Date32 {
+                    DataType::Int32
+                } else {
+                    DataType::Int64
+                };
+                let numbers = cast(&cast(&array.slice(0, array.len()), &width)?, &DataType::Int64)?;
+                Box::new(BeyondCalendar { texts, numbers })
+            }
             _ => return Ok(None),
         };
         Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
@@ -134,6 +153,34 @@ impl Encoder for InlineJson {
         let json = compact.unwrap_or_else(|_| serde_json::Value::from(text).to_string());
         out.extend_from_slice(json.as_bytes());
     }
+}
+
+/// Dates or timestamps of which some are beyond the years that text can name: those are written as the numbers that they
+/// are, which are read back as the same. Arrow would write a text that says so.
+struct BeyondCalendar {
+    texts: Vec<Option<String>>,
+    numbers: ArrayRef,
+}
+
+impl Encoder for BeyondCalendar {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let number = || self.numbers.as_primitive::<Int64Type>().value(row).to_string();
+        let written = self.texts[row]
+            .as_ref()
+            .map_or_else(number, |text| format!("\"{text}\""));
+        out.extend_from_slice(written.as_bytes());
+    }
+}
+
+/// Each date or timestamp of `array` as text, where there is one for it.
+fn calendar(array: &dyn Array) -> Result<Vec<Option<String>>, ArrowError> {
+    let options = FormatOptions::new()
+        .with_display_error(false)
+        .with_timestamp_format(Some(TIMESTAMP_FORMAT));
+    let formatter = ArrayFormatter::try_new(array, &options)?;
+    Ok((0..array.len())
+        .map(|row| formatter.value(row).try_to_string().ok())
+        .collect())
 }
 
 struct Millis(ArrayRef);
