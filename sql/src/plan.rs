@@ -6,8 +6,8 @@ use std::sync::Arc;
 use datafusion::common::DataFusionError;
 use sightstream_connectors::options::nearest;
 use sightstream_connectors::{
-    ConnectorError, ProblemKind, Role, SinkContext, Source, SourceContext, TableDefinition, VectorSpace, Waits, deletes,
-    deleting, open_sink, open_source, validate,
+    ConnectorError, ProblemKind, Role, SinkContext, Source, SourceContext, TableDefinition, VectorSpace, Waits,
+    deletes, deleting, open_sink, open_source, validate,
 };
 use tokio::sync::Mutex;
 
