@@ -69,12 +69,15 @@ async fn blocking(
         .map_err(|error| ConnectorError::Internal(error.to_string()))?
 }
 
-/// Keeps what the brokers complain of.
+/// What a broker complains of: the code, if it has one, and a sentence.
+type Complaint = (Option<RDKafkaErrorCode>, String);
+
+/// Keeps what the brokers complained of last.
 #[derive(Clone, Default)]
-struct Complaints(Arc<Mutex<Option<(Option<RDKafkaErrorCode>, String)>>>);
+struct Complaints(Arc<Mutex<Option<Complaint>>>);
 
 impl Complaints {
-    fn last(&self) -> Option<(Option<RDKafkaErrorCode>, String)> {
+    fn last(&self) -> Option<Complaint> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
