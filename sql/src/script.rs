@@ -150,6 +150,14 @@ impl Script {
         }
     }
 
+    /// The declared tables, in the order of the file.
+    pub fn tables(&self) -> impl Iterator<Item = &TableDefinition> {
+        self.statements.iter().filter_map(|statement| match &statement.kind {
+            StatementKind::Table(table) => Some(&table.definition),
+            _ => None,
+        })
+    }
+
     /// The file's name, for errors.
     pub fn file(&self) -> &str {
         &self.file

@@ -1,6 +1,7 @@
 //! The command line. Every flag is an environment variable too, under the name that its help shows.
 
 mod check;
+mod dead_letters;
 mod embed;
 pub mod encoder;
 mod fetch;
@@ -13,6 +14,7 @@ mod values;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use check::{CheckArgs, FindingFormat};
+pub use dead_letters::{DeadLettersAction, DeadLettersArgs, LettersArgs, ListArgs, ListFormat, ReplayArgs};
 pub use embed::EmbedArgs;
 pub use encoder::EncoderArgs;
 pub use fetch::FetchArgs;
@@ -51,6 +53,8 @@ pub enum Command {
     /// Tell all that is wrong with a SQL file and with what it names, without running it
     #[command(after_long_help = check::EXAMPLES)]
     Check(CheckArgs),
+    /// Look at the dead letters of a job, and send them back after a fix
+    DeadLetters(DeadLettersArgs),
     /// See it work: a broker in this process, media into Qdrant, three searches
     #[command(after_long_help = quickstart::EXAMPLES)]
     Quickstart(QuickstartArgs),
@@ -69,7 +73,9 @@ impl Command {
             Self::Run(_) => "info",
             // What is wrong is told among the findings.
             Self::Check(_) => "error",
-            Self::Embed(_) | Self::Search(_) | Self::Quickstart(_) | Self::DecodeWorker => "warn",
+            Self::DeadLetters(_) | Self::Embed(_) | Self::Search(_) | Self::Quickstart(_) | Self::DecodeWorker => {
+                "warn"
+            }
         }
     }
 }
@@ -116,7 +122,11 @@ mod tests {
 
     #[test]
     fn every_flag_is_an_environment_variable_too() {
-        for command in Cli::command().get_subcommands() {
+        let cli = Cli::command();
+        let commands = cli
+            .get_subcommands()
+            .flat_map(|command| std::iter::once(command).chain(command.get_subcommands()));
+        for command in commands {
             for argument in command.get_arguments().filter(|argument| argument.get_long().is_some()) {
                 assert!(
                     argument.get_env().is_some(),

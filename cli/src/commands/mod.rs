@@ -1,6 +1,7 @@
 //! The commands, one a module.
 
 mod check;
+mod dead_letters;
 mod embed;
 mod job;
 mod quickstart;
@@ -22,6 +23,7 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 /// Runs `command` to its end.
 pub fn execute(command: Command) -> anyhow::Result<Outcome> {
     match command {
+        Command::DeadLetters(args) => on_runtime(dead_letters::execute(args)),
         Command::Embed(args) => on_runtime(embed::execute(args)),
         Command::Search(args) => on_runtime(search::execute(args)),
         Command::Run(args) => on_runtime(run::execute(args)),

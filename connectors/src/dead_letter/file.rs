@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{DeadLetter, DeadLetters, line};
+use super::{DeadLetter, DeadLetters};
 use crate::files::{LinesFile, when_there_is_space};
 use crate::{ConnectorError, Waits};
 
@@ -34,10 +34,7 @@ impl DeadLetterFile {
 #[async_trait]
 impl DeadLetters for DeadLetterFile {
     async fn write(&self, letters: &[DeadLetter]) -> Result<(), ConnectorError> {
-        let text: String = letters
-            .iter()
-            .map(|letter| format!("{}\n", line::encode(letter)))
-            .collect();
+        let text: String = letters.iter().map(|letter| letter.to_line() + "\n").collect();
         let file = Arc::clone(&self.file);
         let append = move || locked(&file).append(text.as_bytes());
         when_there_is_space(&self.waits, &self.path, append).await

@@ -1,17 +1,25 @@
 //! Dead letters: records and rows that cannot go on, kept with the reason and everything that is needed to send them
 //! again.
 
+mod destination;
 mod file;
 mod headers;
+mod kept;
 mod line;
+mod replay;
+mod selection;
 mod target;
 mod topic;
 
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 
+pub use destination::{REPLAYS, ReplayDestination};
 pub use file::DeadLetterFile;
 pub use headers::Headers;
+pub use kept::{Found, KeptLetters, Letters, Place, Unreadable};
+pub use replay::{ReplayOptions, ReplayReport, replay};
+pub use selection::{Moment, Selection};
 pub use target::DeadLetterTarget;
 pub use topic::DeadLetterTopic;
 
@@ -79,8 +87,13 @@ impl DeadLetter {
         }
     }
 
-    /// The text of [`DeadLetter::at`].
-    fn time(&self) -> String {
+    /// The letter as a line of a [`DeadLetterFile`], without its end.
+    pub fn to_line(&self) -> String {
+        line::encode(self).to_string()
+    }
+
+    /// The text of [`DeadLetter::at`]: RFC 3339.
+    pub fn time(&self) -> String {
         self.at.to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 }

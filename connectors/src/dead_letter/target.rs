@@ -81,6 +81,18 @@ impl std::fmt::Display for DeadLetterTarget {
 }
 
 fn parse_topic(rest: &str) -> Result<Connection, String> {
+    let connection = parse_connection(rest)?;
+    if connection.topic.is_empty() {
+        let servers = connection.servers;
+        return Err(format!(
+            "'kafka://{servers}' names no topic; write kafka://host:port/topic"
+        ));
+    }
+    Ok(connection)
+}
+
+/// What stands behind `kafka://`: servers, perhaps a topic, perhaps settings.
+pub(super) fn parse_connection(rest: &str) -> Result<Connection, String> {
     let (place, settings) = rest.split_once('?').unwrap_or((rest, ""));
     if place.contains('@') {
         return Err(
@@ -88,9 +100,9 @@ fn parse_topic(rest: &str) -> Result<Connection, String> {
         );
     }
     let (servers, topic) = place.split_once('/').unwrap_or((place, ""));
-    if servers.is_empty() || topic.is_empty() {
+    if servers.is_empty() {
         return Err(format!(
-            "'kafka://{place}' names no topic; write kafka://host:port/topic"
+            "'kafka://{place}' names no server; write kafka://host:port/topic"
         ));
     }
     // Looked at here, because the error for an unknown setting would tell the second half of a password with a `&`.

@@ -7,10 +7,6 @@ use super::{DeadLetter, DeadLetters, headers};
 use crate::kafka::{Connection, Outgoing, TopicWriter};
 use crate::{ConnectorError, Waits};
 
-/// The size up to which the client itself takes a dead letter, in bytes: the most that librdkafka allows. A record that its topic
-/// took must not be refused here for the headers that are added to it; the limit is the dead-letter topic's own.
-const MAX_MESSAGE_BYTES: &str = "1000000000";
-
 /// A Kafka topic. A record keeps its key, value and headers, so that it can be sent again as it was; headers that say
 /// what happened follow.
 pub struct DeadLetterTopic {
@@ -20,9 +16,8 @@ pub struct DeadLetterTopic {
 
 impl DeadLetterTopic {
     /// Connects. Waits for brokers that are away.
-    pub async fn open(mut connection: Connection, waits: &Waits) -> Result<Self, ConnectorError> {
-        let limit = connection.client.entry("message.max.bytes".into());
-        limit.or_insert_with(|| MAX_MESSAGE_BYTES.into());
+    pub async fn open(connection: Connection, waits: &Waits) -> Result<Self, ConnectorError> {
+        let connection = connection.without_size_limit();
         Ok(Self {
             writer: TopicWriter::open(connection.clone(), waits).await?,
             connection,

@@ -12,7 +12,7 @@ pub(super) const EXCERPT: usize = 64 << 10;
 
 /// A line of a file, its end included.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// A line within the limit.
     Whole(Vec<u8>),
     /// The first [`EXCERPT`] bytes at most of one beyond it.
@@ -21,7 +21,7 @@ pub(super) enum Line {
 
 /// Reads the next line; `None` at the end. Of a line of more than `limit` bytes the rest is skipped, so that a file
 /// without line ends is never held in memory.
-pub(super) fn read_line(lines: &mut impl BufRead, limit: usize) -> Result<Option<Line>> {
+pub(crate) fn read_line(lines: &mut impl BufRead, limit: usize) -> Result<Option<Line>> {
     let mut line = Vec::new();
     // One more, for the line end.
     let most = (limit as u64).saturating_add(1);

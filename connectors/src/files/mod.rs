@@ -32,7 +32,7 @@ use std::sync::Arc;
 use ::parquet::basic::{Compression, ZstdLevel};
 use url::Url;
 
-pub(crate) use lines::LinesFile;
+pub(crate) use lines::{Line, LinesFile, read_line};
 pub(crate) use probe::{probe_sink, probe_source};
 pub use sink::{LinesSink, PartsSink};
 pub use source::FileSource;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
@@ -22,6 +23,9 @@ const TOPIC_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a topic that was there and is gone may be gone: brokers that have just started may not know it yet.
 pub(super) const TOPIC_GONE: Duration = Duration::from_secs(30);
+
+/// The largest limit of a record's size that librdkafka allows, in bytes.
+const MAX_MESSAGE_BYTES: &str = "1000000000";
 
 /// The pause between two tries.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -57,6 +61,14 @@ impl Connection {
         }
         config.set_log_level(RDKafkaLogLevel::Info);
         config
+    }
+
+    /// The same, with the size of a record left to the topic. For records that a topic has taken already: what is added to them,
+    /// or a smaller limit of this client, must not refuse them.
+    pub(crate) fn without_size_limit(mut self) -> Self {
+        let limit = self.client.entry("message.max.bytes".into());
+        limit.or_insert_with(|| MAX_MESSAGE_BYTES.into());
+        self
     }
 
     /// Whether librdkafka knows the settings and takes their values.
@@ -158,6 +170,8 @@ impl ClientContext for Monitor {
         }
     }
 }
+
+impl ConsumerContext for Monitor {}
 
 /// The partitions of the topic of `connection`. `fetch` asks for the topic's metadata (it may block), `monitor` is told
 /// whether the brokers deny access. Brokers that are away are waited for.

@@ -24,6 +24,7 @@ mod client;
 mod config;
 mod probe;
 mod sink;
+mod snapshot;
 mod source;
 mod writer;
 
@@ -33,6 +34,7 @@ pub use client::Connection;
 pub use config::{TOMBSTONES, Tombstones};
 pub(crate) use probe::{probe_sink, probe_source, probe_topic};
 pub use sink::KafkaSink;
+pub(crate) use snapshot::{Committed, TopicSnapshot};
 pub use source::KafkaSource;
 pub(crate) use writer::{Outgoing, TopicWriter};
 
@@ -60,6 +62,17 @@ pub(crate) fn deletion_key(table: &TableDefinition) -> Result<usize, ConnectorEr
              'sink.key_field', or '{TOMBSTONES}' = 'ignore' in the source's table"
         ))
     })
+}
+
+/// The topic that `table` reads from; `None` if it is no Kafka source.
+///
+/// # Errors
+/// [`ConnectorError::Option`] for options that cannot be used.
+pub fn source_connection(table: &TableDefinition) -> Result<Option<Connection>, ConnectorError> {
+    let is_source = table.connector() == "kafka" && table.options.get("type").is_some_and(|role| role == "source");
+    is_source
+        .then(|| SourceConfig::new(table).map(|config| config.connection))
+        .transpose()
 }
 
 /// Opens a topic to read from.

@@ -73,6 +73,7 @@ impl KafkaSink {
                         Some(headers) => self.headers(headers.as_string::<i64>().value(row))?,
                         None => None,
                     },
+                    partition: None,
                 })
             })
             .collect())

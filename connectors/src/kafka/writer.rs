@@ -25,11 +25,14 @@ pub(crate) struct Outgoing {
     /// Milliseconds since 1970; `None` is the time of writing.
     pub(crate) timestamp: Option<i64>,
     pub(crate) headers: Option<OwnedHeaders>,
+    /// `None`, or one that the topic does not have, leaves it to the partitioner.
+    pub(crate) partition: Option<i32>,
 }
 
 /// An idempotent producer to one topic that waits for all in-sync replicas.
 pub(crate) struct TopicWriter {
     connection: Connection,
+    partitions: Vec<i32>,
     producer: FutureProducer<Monitor>,
     monitor: Monitor,
     waits: Waits,
@@ -76,9 +79,10 @@ impl TopicWriter {
             .map_err(|error| connection.cannot_connect(&error))?;
         let (asked, topic) = (producer.clone(), connection.topic.clone());
         let fetch = move || asked.client().fetch_metadata(Some(&topic), REQUEST_TIMEOUT);
-        partitions(&connection, waits, &monitor, fetch).await?;
+        let partitions = partitions(&connection, waits, &monitor, fetch).await?;
         Ok(Self {
             connection,
+            partitions,
             producer,
             monitor,
             waits: waits.clone(),
@@ -202,7 +206,7 @@ impl TopicWriter {
         loop {
             let outgoing = FutureRecord::<[u8], [u8]> {
                 topic: &self.connection.topic,
-                partition: None,
+                partition: record.partition.filter(|partition| self.partitions.contains(partition)),
                 payload: record.value.as_deref(),
                 key: record.key.as_deref(),
                 timestamp: record.timestamp,
