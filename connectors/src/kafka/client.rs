@@ -52,6 +52,8 @@ impl Connection {
         let mut config = ClientConfig::new();
         // Reconnecting within two seconds after an outage instead of within ten.
         config.set("reconnect.backoff.max.ms", "2000");
+        // A leader that was missed while brokers restart is looked for again within half a minute instead of five.
+        config.set("topic.metadata.refresh.interval.ms", "30000");
         for (name, value) in &self.client {
             config.set(name, value);
         }
