@@ -143,7 +143,10 @@ pub fn log_messages(logs: &[PathBuf]) -> BTreeMap<String, usize> {
             let level = entry["level"].as_str().expect("a log line has a level");
             if matches!(level, "WARN" | "ERROR") {
                 let message = entry["message"].as_str().unwrap_or_default();
-                *counts.entry(format!("{level} {message}")).or_default() += 1;
+                let system = entry["system"].as_str().unwrap_or_default();
+                *counts
+                    .entry(format!("{level} {message} {system}").trim_end().to_string())
+                    .or_default() += 1;
             }
         }
     }

@@ -37,8 +37,8 @@ pub struct Answer {
     pub ready: bool,
     /// Records of this process that are durable.
     pub read: f64,
-    /// Requests to Qdrant that were tried again by this process.
-    pub retries: f64,
+    /// The systems that it waited for: `Kafka at 127.0.0.1:9092`.
+    pub waits_for: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -167,18 +167,25 @@ async fn ask(client: &reqwest::Client, endpoint: &str, start: usize) -> reqwest:
         healthy,
         ready,
         read: sum(&metrics, "sightstream_records_read_total"),
-        retries: sum(&metrics, "sightstream_qdrant_retries_total"),
+        waits_for: waits_for(&metrics),
+    })
+}
+
+/// The lines of a metric without its name.
+fn samples<'a>(metrics: &'a str, name: &str) -> impl Iterator<Item = (&'a str, f64)> {
+    metrics.lines().filter_map(move |line| {
+        let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+        (labels.is_empty() || labels.starts_with('{')).then_some((labels, value.parse().ok()?))
     })
 }
 
 /// The sum of a metric over its labels.
 fn sum(metrics: &str, name: &str) -> f64 {
-    let samples = metrics.lines().filter_map(|line| {
-        let rest = line.strip_prefix(name)?;
-        if !rest.starts_with(['{', ' ']) {
-            return None;
-        }
-        rest.rsplit_once(' ')?.1.parse::<f64>().ok()
-    });
-    samples.sum()
+    samples(metrics, name).map(|(_, value)| value).sum()
+}
+
+fn waits_for(metrics: &str) -> Vec<String> {
+    let waits = samples(metrics, "sightstream_waiting").filter(|(_, waits)| *waits > 0.0);
+    let systems = waits.filter_map(|(labels, _)| labels.strip_prefix("{for=\"")?.strip_suffix("\"}"));
+    systems.map(str::to_string).collect()
 }
