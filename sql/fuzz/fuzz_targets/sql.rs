@@ -33,19 +33,19 @@ fuzz_target!(|text: &str| {
 
 fn check_script(text: &str) {
     let environment = |name: &str| (name == "HOST").then(|| "localhost".to_string());
-    let planned = Script::parse_with_environment(text, "fuzz.sql", &environment)
-        .and_then(|script| RUNTIME.with(|runtime| runtime.block_on(Plan::new(script))));
-    if let Err(error) = planned {
-        check_error(text, &error);
-    }
+    // As `sightstream check` does: what could be read of a script is planned, whatever is wrong with the rest.
+    let (script, errors) = Script::read(text, "fuzz.sql", &environment);
+    let (_, more) = RUNTIME.with(|runtime| runtime.block_on(Plan::read(script)));
+    errors.iter().chain(&more).for_each(|error| check_error(text, error));
 }
 
 fn check_error(text: &str, error: &SqlError) {
     if let Some(line) = error.line {
-        // The tokenizer counts the end of the text as one more column, which may be on a line of its own.
         let lines = text.matches('\n').count() as u64 + 1;
         assert!((1..=lines).contains(&line), "line {line} of {lines}: {error}");
     }
+    assert!(error.line.is_some() || error.column.is_none(), "a column of no line: {error}");
+    assert_ne!(error.column, Some(0), "columns count from 1: {error}");
     let length = error.to_string().len();
     assert!(length <= most_characters(text), "{length} bytes: {error}");
 }
