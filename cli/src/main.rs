@@ -8,6 +8,7 @@ mod commands;
 mod endpoint;
 mod error;
 mod logging;
+mod memory;
 mod progress;
 
 use std::process::ExitCode;

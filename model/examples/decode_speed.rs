@@ -49,33 +49,57 @@ fn main() -> ExitCode {
     }
     let this = std::env::current_exe().expect("this executable has a path");
     let command: Vec<OsString> = vec![this.into(), WORKER.into()];
-    println!("{threads} threads; milliseconds for one medium, and their ratio");
-    println!("{:<40} {:>12} {:>12} {:>8}", "file", "in process", "isolated", "ratio");
+    println!("{threads} threads; milliseconds for one medium: on the clock, and of the processors'");
+    println!(
+        "{:<28} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7}",
+        "file", "in process", "isolated", "ratio", "CPU", "CPU", "ratio"
+    );
     for file in files {
         let bytes = Bytes::from(std::fs::read(&file).expect("a readable file"));
         // One after the other, twice, so that a machine that changes its speed changes it for both.
-        let mut took = [0.0; 2];
+        let mut took = [Cost::default(); 2];
         for _ in 0..2 {
             let isolations = [
                 DecoderIsolation::InProcess,
                 DecoderIsolation::Workers(WorkerOptions::new(command.clone())),
             ];
             for (took, isolation) in took.iter_mut().zip(isolations) {
-                *took += measure(isolation, &bytes, threads, Duration::from_secs_f64(seconds)) / 2.0;
+                let cost = measure(isolation, &bytes, threads, Duration::from_secs_f64(seconds));
+                took.clock += cost.clock / 2.0;
+                took.cpu += cost.cpu / 2.0;
             }
         }
+        let [here, there] = took;
+        let (clock, cpu) = (there.clock / here.clock, there.cpu / here.cpu);
         println!(
-            "{file:<40} {:>12.3} {:>12.3} {:>8.3}",
-            took[0],
-            took[1],
-            took[1] / took[0]
+            "{file:<28} {:>10.3} {:>10.3} {clock:>7.3} {:>10.3} {:>10.3} {cpu:>7.3}",
+            here.clock, there.clock, here.cpu, there.cpu
         );
     }
     ExitCode::SUCCESS
 }
 
-/// Milliseconds for one medium, of `threads` that decode the same one again and again.
-fn measure(isolation: DecoderIsolation, bytes: &Bytes, threads: usize, time: Duration) -> f64 {
+/// Milliseconds for one medium.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    clock: f64,
+    /// Of this process and its workers, their start included.
+    cpu: f64,
+}
+
+/// Seconds that the processors spent on this process, and on its children that were waited for.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux has /proc");
+    let (_, fields) = stat.rsplit_once(')').expect("the name is in parentheses");
+    let ticks = fields.split_whitespace().skip(11).take(4);
+    let ticks: f64 = ticks.map(|ticks| ticks.parse::<f64>().expect("a number")).sum();
+    // USER_HZ, which is 100 on every Linux that this runs on.
+    ticks / 100.0
+}
+
+/// What `threads` need that decode the same medium again and again.
+fn measure(isolation: DecoderIsolation, bytes: &Bytes, threads: usize, time: Duration) -> Cost {
+    let cpu = cpu_seconds();
     let decoder = Decoder::new(isolation, DecodeLimits::default(), TARGET).expect("usable options");
     let decode = || {
         let fetched = Fetched {
@@ -106,5 +130,12 @@ fn measure(isolation: DecoderIsolation, bytes: &Bytes, threads: usize, time: Dur
         }
         took = start.elapsed();
     });
-    took.as_secs_f64() * 1000.0 / decoded.into_inner() as f64
+    // Workers count when they are waited for.
+    drop(decoder);
+    let media = decoded.into_inner() as f64;
+    Cost {
+        clock: took.as_secs_f64() * 1000.0 / media,
+        // Each thread has decoded one more, to get warm.
+        cpu: (cpu_seconds() - cpu) * 1000.0 / (media + threads as f64),
+    }
 }

@@ -246,6 +246,11 @@ impl Plan {
         self.queries.iter().any(|(query, _)| query.embeds)
     }
 
+    /// How many tables are read in epochs.
+    pub fn streams(&self) -> usize {
+        self.tables(Arrival::Epochs).len()
+    }
+
     /// Whether rows go to standard output.
     pub fn prints_rows(&self) -> bool {
         self.sinks.values().any(|table| table.connector() == OUTPUT)

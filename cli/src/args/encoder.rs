@@ -7,12 +7,14 @@ use anyhow::Context;
 use clap::Args;
 use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice, Encoder, EncoderOptions};
-use sightstream_model::fetch::Fetcher;
+use sightstream_model::fetch::{FetchedBytes, Fetcher};
 use sightstream_model::isolation::{DecoderIsolation, WorkerOptions};
 use sightstream_model::media::DecodeLimits;
 use sightstream_model::service::{EmbeddingService, ServiceOptions};
 
 use super::{DECODE_WORKER, FetchArgs, Settings, values};
+use crate::error::UsageError;
+use crate::memory::{self, Demand, Probe, Records, Wish, mebibytes};
 use crate::progress;
 
 /// Which model, where it runs, and how much it does at once. What is left out here may be `SET` in a SQL file.
@@ -73,6 +75,11 @@ pub struct EncoderArgs {
     #[arg(long, env = "SIGHTSTREAM_DECODE_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
     pub decode_timeout: Option<Duration>,
 
+    /// The ceiling for the memory of this process and those that decode: 4GiB. What is not set of --decode-memory,
+    /// --preprocess-threads, --max-batch-tokens and --epoch-bytes follows from it [default: none]
+    #[arg(long, env = "SIGHTSTREAM_MEMORY_LIMIT", value_name = "BYTES", value_parser = values::bytes)]
+    pub memory_limit: Option<usize>,
+
     /// The sightstream executable to decode with [default: the running one]
     #[arg(long, env = "SIGHTSTREAM_DECODE_WORKER", value_name = "FILE")]
     pub decode_worker: Option<PathBuf>,
@@ -120,30 +127,89 @@ impl EncoderArgs {
         settings.fill("decoder", &mut self.decoder, values::decoder);
         settings.fill("decode_memory", &mut self.decode_memory, values::bytes);
         settings.fill("decode_timeout", &mut self.decode_timeout, values::duration);
+        settings.fill("memory_limit", &mut self.memory_limit, values::bytes);
         settings.fill("decode_worker", &mut self.decode_worker, |text| Ok(PathBuf::from(text)));
         self.fetch.fill(settings);
     }
 
     /// Loads the model and starts the embedding service around it.
+    pub async fn start(&self) -> anyhow::Result<EmbeddingService> {
+        Ok(self.start_beside(Records::NONE).await?.0)
+    }
+
+    /// [`EncoderArgs::start`] beside a job's records, which share the memory limit with it. Where there is one, also how it
+    /// is shared.
     ///
     /// The model loads on a thread of its own, so that signals are still answered meanwhile.
-    pub async fn start(&self) -> anyhow::Result<EmbeddingService> {
+    pub async fn start_beside(&self, records: Records) -> anyhow::Result<(EmbeddingService, Option<memory::Plan>)> {
         let args = self.clone();
         let waiting = progress::spinner(format!(
             "loading {}",
             args.model.as_deref().unwrap_or("the demo checkpoint")
         ));
-        let started = tokio::task::spawn_blocking(move || -> anyhow::Result<EmbeddingService> {
-            let fetcher = Fetcher::new(args.fetch.options())?;
-            let files = CheckpointFiles::locate_with_progress(args.model.as_deref(), progress::download())?;
-            let encoder = Encoder::load_files(&files, &args.encoder_options())?;
-            tell_build(encoder.model_name(), &encoder.device());
-            Ok(EmbeddingService::start(encoder, fetcher, args.service_options()?)?)
-        })
-        .await
-        .context("loading the model ended early")?;
+        let started = tokio::task::spawn_blocking(move || args.load_and_start(records))
+            .await
+            .context("loading the model ended early")?;
         waiting.finish_and_clear();
-        started.context("the model cannot be used")
+        started
+    }
+
+    fn load_and_start(&self, records: Records) -> anyhow::Result<(EmbeddingService, Option<memory::Plan>)> {
+        let unusable = "the model cannot be used";
+        let fetcher = Fetcher::new(self.fetch.options()).context(unusable)?;
+        let files =
+            CheckpointFiles::locate_with_progress(self.model.as_deref(), progress::download()).context(unusable)?;
+        let encoder = Encoder::load_files(&files, &self.encoder_options()).context(unusable)?;
+        tell_build(encoder.model_name(), &encoder.device());
+        let plan = match self.memory_limit {
+            Some(limit) => Some(self.plan(limit, memory::probe(&encoder)?, records)?),
+            None => None,
+        };
+        let options = self.service_options(plan.as_ref())?;
+        let service = EmbeddingService::start(encoder, fetcher, options).context(unusable)?;
+        Ok((service, plan))
+    }
+
+    /// How the memory limit, if there is one, is shared among the records of a job that embeds nothing.
+    pub fn plan_without_model(&self, records: Records) -> anyhow::Result<Option<memory::Plan>> {
+        let Some(limit) = self.memory_limit else {
+            return Ok(None);
+        };
+        let nothing = Demand {
+            threads: Wish::Given(0),
+            decode_memory: Wish::Given(0),
+            batch_tokens: Wish::Given(0),
+            media_bytes: 0,
+            ..self.demand(limit, Probe::without_model()?, records)
+        };
+        Ok(Some(planned(&nothing)?))
+    }
+
+    fn plan(&self, limit: usize, probe: Probe, records: Records) -> anyhow::Result<memory::Plan> {
+        if self.decoder == Some(DecoderChoice::InProcess) {
+            let message = "a memory limit goes with isolated decoding: in-process, what a decoder takes cannot be \
+                           bounded; leave out --decoder or --memory-limit";
+            return Err(UsageError(message.to_string()).into());
+        }
+        planned(&self.demand(limit, probe, records))
+    }
+
+    fn demand(&self, limit: usize, probe: Probe, records: Records) -> Demand {
+        let (service, fetch) = (ServiceOptions::default(), self.fetch.options());
+        let wish = |given: Option<usize>, default: usize| match given {
+            Some(given) => Wish::Given(given as u64),
+            None => Wish::UpTo(default as u64),
+        };
+        Demand {
+            limit: limit as u64,
+            probe,
+            threads: wish(self.preprocess_threads, service.preprocess_threads),
+            decode_memory: wish(self.decode_memory, WorkerOptions::new(Vec::new()).memory),
+            batch_tokens: wish(self.max_batch_tokens, service.max_batch_tokens),
+            media_bytes: fetch.max_bytes as u64,
+            fetches: self.fetch.fetch_concurrency.unwrap_or(service.fetch_concurrency) as u64,
+            records,
+        }
     }
 
     /// What decides how the model is loaded.
@@ -158,15 +224,24 @@ impl EncoderArgs {
         }
     }
 
-    fn service_options(&self) -> anyhow::Result<ServiceOptions> {
-        let defaults = ServiceOptions::default();
+    fn service_options(&self, plan: Option<&memory::Plan>) -> anyhow::Result<ServiceOptions> {
+        let mut defaults = ServiceOptions::default();
+        if let Some(plan) = plan {
+            defaults.max_batch_tokens = plan.batch_tokens as usize;
+            defaults.preprocess_threads = plan.threads as usize;
+            defaults.fetched_bytes = Some(FetchedBytes {
+                all: plan.fetched_bytes as usize,
+                largest: self.fetch.options().max_bytes,
+            });
+            defaults.max_input_tokens = Some(plan.largest_input as usize);
+        }
         Ok(ServiceOptions {
             max_batch_tokens: self.max_batch_tokens.unwrap_or(defaults.max_batch_tokens),
             max_batch_inputs: self.max_batch_inputs.unwrap_or(defaults.max_batch_inputs),
             max_wait: self.max_batch_wait.unwrap_or(defaults.max_wait),
             fetch_concurrency: self.fetch.fetch_concurrency.unwrap_or(defaults.fetch_concurrency),
             preprocess_threads: self.preprocess_threads.unwrap_or(defaults.preprocess_threads),
-            decoder: self.isolation()?,
+            decoder: self.isolation(plan)?,
             decode_limits: DecodeLimits {
                 max_pixels: self
                     .max_image_pixels
@@ -176,7 +251,7 @@ impl EncoderArgs {
         })
     }
 
-    fn isolation(&self) -> anyhow::Result<DecoderIsolation> {
+    fn isolation(&self, plan: Option<&memory::Plan>) -> anyhow::Result<DecoderIsolation> {
         if self.decoder.unwrap_or_default() == DecoderChoice::InProcess {
             return Ok(DecoderIsolation::InProcess);
         }
@@ -186,9 +261,26 @@ impl EncoderArgs {
             .with_context(|| format!("the decode worker {} has no path", executable.display()))?;
         let defaults = WorkerOptions::new(vec![executable.into(), DECODE_WORKER.into()]);
         Ok(DecoderIsolation::Workers(WorkerOptions {
-            memory: self.decode_memory.unwrap_or(defaults.memory),
+            memory: plan.map_or(self.decode_memory.unwrap_or(defaults.memory), |plan| {
+                plan.decode_memory as usize
+            }),
             timeout: self.decode_timeout.unwrap_or(defaults.timeout),
             ..defaults
         }))
     }
+}
+
+/// Shares the limit out, and says how.
+fn planned(demand: &Demand) -> anyhow::Result<memory::Plan> {
+    let plan = demand.plan().map_err(|error| UsageError(error.to_string()))?;
+    tracing::info!(
+        limit = mebibytes(demand.limit),
+        parts = %plan.parts,
+        preprocess_threads = plan.threads,
+        decode_memory = mebibytes(plan.decode_memory),
+        max_batch_tokens = plan.batch_tokens,
+        epoch_bytes = plan.epoch_bytes,
+        "the memory limit is shared out"
+    );
+    Ok(plan)
 }

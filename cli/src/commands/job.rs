@@ -12,6 +12,7 @@ use sightstream_sql::{JobOptions, JobSummary, Progress, ProgressSnapshot};
 use tokio::task::JoinHandle;
 
 use crate::args::JobArgs;
+use crate::memory::{Records, Wish};
 use crate::progress::{self, grouped};
 
 /// Epochs computed at the same time, where nothing else is said: enough to keep the device busy while the slowest
@@ -39,6 +40,18 @@ pub fn options(args: &JobArgs, file: &Path, until_caught_up: bool) -> JobOptions
         },
         epochs_in_flight: args.epochs_in_flight.unwrap_or(EPOCHS_IN_FLIGHT),
         stop_timeout: args.stop_timeout.unwrap_or(STOP_TIMEOUT),
+    }
+}
+
+/// What a job with so many sources holds of their records.
+pub fn records(args: &JobArgs, sources: usize) -> Records {
+    Records {
+        sources: sources as u64,
+        epochs_in_flight: args.epochs_in_flight.unwrap_or(EPOCHS_IN_FLIGHT) as u64,
+        epoch_bytes: match args.epoch_bytes {
+            Some(bytes) => Wish::Given(bytes as u64),
+            None => Wish::UpTo(EpochLimits::default().bytes as u64),
+        },
     }
 }
 

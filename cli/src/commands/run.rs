@@ -12,7 +12,7 @@ use crate::args::RunArgs;
 use crate::args::encoder;
 use crate::endpoint::Health;
 use crate::error::Outcome;
-use crate::{endpoint, logging, progress};
+use crate::{endpoint, logging, memory, progress};
 
 /// Runs the file that `args` name.
 pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
@@ -24,6 +24,7 @@ pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
     let health = Health::watch();
     if let Some(address) = args.metrics_address {
         endpoint::serve(address, Arc::clone(&health))?;
+        memory::publish(args.encoder.memory_limit.map(|limit| limit as u64));
     }
     let job = tokio::select! {
         job = open(plan, &args, &health) => job?,
@@ -64,17 +65,21 @@ pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
 
 /// Loads the model, where the plan needs one, and opens the tables.
 async fn open(plan: Plan, args: &RunArgs, health: &Health) -> anyhow::Result<Job> {
-    let model = if plan.uses_embedding() {
+    let records = job::records(&args.job, plan.streams());
+    let (model, memory) = if plan.uses_embedding() {
         health.starts("loading the model");
-        let service = args.encoder.start().await?;
+        let (service, memory) = args.encoder.start_beside(records).await?;
         health.has_device(service.device());
-        Some(service.into())
+        (Some(service.into()), memory)
     } else {
         encoder::tell_build("none", "none");
-        None
+        (None, args.encoder.plan_without_model(records)?)
     };
     health.starts("opening the tables");
-    let options = job::options(&args.job, &args.file, args.until_caught_up);
+    let mut options = job::options(&args.job, &args.file, args.until_caught_up);
+    if let Some(memory) = memory {
+        options.epoch.bytes = memory.epoch_bytes as usize;
+    }
     Ok(Job::open(plan, options, model).await?)
 }
 

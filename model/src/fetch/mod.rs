@@ -1,6 +1,7 @@
 //! From a media reference to bytes: files, HTTP, object stores and `data:` URLs, each bounded in size, time and reach.
 
 mod address;
+mod budget;
 mod connector;
 mod file;
 mod guard;
@@ -21,6 +22,7 @@ use url::Url;
 use crate::error::{MediaError, ModelError};
 use crate::reference::{Location, MediaReference, is_data, shortened};
 pub use address::{AddressClass, special};
+pub use budget::{FetchedBytes, Share};
 pub use guard::{Resolver, SystemResolver};
 pub use ipnet::IpNet;
 pub use options::FetchOptions;
@@ -110,7 +112,7 @@ impl Fetcher {
     /// # Errors
     /// A [`MediaError`] that names the reference. Transient ones were tried again `retries` times before.
     pub async fn fetch(&self, reference: &MediaReference) -> Result<Fetched, MediaError> {
-        self.fetch_in(reference, &mut FetchPlaces::new(1).place()).await
+        self.fetch_in(reference, &mut FetchPlaces::new(1, None).place()).await
     }
 
     /// As [`Fetcher::fetch`], with `place` held while a request runs and when the medium is there.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::budget::{ByteBudget, FetchedBytes, Share};
 use crate::error::MediaError;
 
 /// How many hosts are remembered before those at rest are forgotten: rows name them, so there is a bound.
@@ -17,18 +18,24 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Places for fetches, of which each takes one while its request runs and while its bytes wait to be decoded.
 #[derive(Debug, Clone)]
-pub struct FetchPlaces(Arc<Semaphore>);
+pub struct FetchPlaces {
+    count: Arc<Semaphore>,
+    bytes: Option<ByteBudget>,
+}
 
 impl FetchPlaces {
-    /// `count` places.
-    pub fn new(count: usize) -> Self {
-        Self(Arc::new(Semaphore::new(count)))
+    /// `count` places, which share `bytes`, where those are bounded.
+    pub fn new(count: usize, bytes: Option<FetchedBytes>) -> Self {
+        Self {
+            count: Arc::new(Semaphore::new(count)),
+            bytes: bytes.map(ByteBudget::new),
+        }
     }
 
     /// A place that is not taken yet.
     pub fn place(&self) -> FetchPlace {
         FetchPlace {
-            places: Arc::clone(&self.0),
+            places: self.clone(),
             held: None,
         }
     }
@@ -38,17 +45,34 @@ impl FetchPlaces {
 /// does not keep others waiting, and when it is dropped.
 #[derive(Debug)]
 pub struct FetchPlace {
-    places: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
+    places: FetchPlaces,
+    held: Option<(OwnedSemaphorePermit, Option<Share>)>,
 }
 
 impl FetchPlace {
-    /// Waits for a place, unless it is held already.
+    /// Waits for a place, and for room for the largest medium, unless it is held already.
     pub async fn take(&mut self) {
         if self.held.is_none() {
-            let place = Arc::clone(&self.places).acquire_owned().await;
-            self.held = Some(place.expect("the places of fetches are never closed"));
+            let place = Arc::clone(&self.places.count).acquire_owned().await;
+            let place = place.expect("the places of fetches are never closed");
+            let share = match &self.places.bytes {
+                Some(bytes) => Some(bytes.reserve().await),
+                None => None,
+            };
+            self.held = Some((place, share));
         }
+    }
+
+    /// The medium is there, and has so many bytes: other fetches may have the rest of its room.
+    pub fn holds(&mut self, bytes: usize) {
+        if let Some((_, Some(share))) = &mut self.held {
+            share.shrink_to(bytes);
+        }
+    }
+
+    /// Lets another fetch have the place; the room for the medium's bytes stays.
+    pub fn leave(self) -> Option<Share> {
+        self.held.and_then(|(_, share)| share)
     }
 
     /// Lets another fetch have the place.
@@ -189,7 +213,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_fetch_that_waits_for_its_host_holds_no_place_and_loses_no_time() {
-        let (places, hosts) = (FetchPlaces::new(1), Hosts::new(1));
+        let (places, hosts) = (FetchPlaces::new(1, None), Hosts::new(1));
         let busy = hosts.enter("slow").await;
         let mut place = places.place();
         place.take().await;
@@ -210,7 +234,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_spent_and_rested_counts() {
-        let (places, hosts) = (FetchPlaces::new(1), Hosts::new(1));
+        let (places, hosts) = (FetchPlaces::new(1, None), Hosts::new(1));
         let mut place = places.place();
         let mut trip = Trip::new("a", &mut place, &hosts, Duration::from_secs(10));
         trip.spend(tokio::time::sleep(Duration::from_secs(3)))

@@ -130,6 +130,16 @@ impl Processor {
         self.pack(&self.target().fit(media), instruction, name)
     }
 
+    /// A black image of the most pixels that one may have: what the cost of encoding is measured with.
+    ///
+    /// # Errors
+    /// As [`Processor::pack`].
+    pub fn largest_image(&self) -> Result<ModelInput, MediaError> {
+        let side = f64::from(self.config.max_pixels).sqrt() as u32;
+        let image = Media::Image(image::RgbImage::new(side, side));
+        self.process(&image, Some(""), "the largest image")
+    }
+
     /// The size that images are brought to before they are packed.
     pub fn target(&self) -> PixelTarget {
         PixelTarget {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::error::ModelError;
+use crate::fetch::FetchedBytes;
 use crate::isolation::DecoderIsolation;
 use crate::media::DecodeLimits;
 
@@ -18,8 +19,8 @@ use crate::media::DecodeLimits;
 ///
 /// Whatever the number of callers, at any moment there are at most
 ///
-/// - `fetch_concurrency` media as fetched bytes (each within the fetcher's size limit), those that wait for a free
-///   preprocessing thread included;
+/// - `fetched_bytes`, in `fetch_concurrency` media, as fetched bytes (each within the fetcher's size limit), those that wait
+///   for a free preprocessing thread included;
 /// - `preprocess_threads` media being decoded (each within `decode_limits`), or prepared and waiting for room in the queue;
 /// - `queue_tokens` tokens of prepared inputs in the queue, and one batch on the device. A token of an image is two patches'
 ///   worth of pixels, 2 x 1176 x 4 bytes, so 9.4 kB; a token of text is 4 bytes. The default queue holds at most 310 MB.
@@ -41,6 +42,11 @@ pub struct ServiceOptions {
     pub queue_tokens: Option<usize>,
     /// How many references are fetched at once. Default 64.
     pub fetch_concurrency: usize,
+    /// The most bytes of media that are fetched at once or wait to be decoded. Default (`None`): `fetch_concurrency` of the
+    /// largest that the fetcher takes.
+    pub fetched_bytes: Option<FetchedBytes>,
+    /// An input of more tokens fails, because there is no memory to encode it. Default (`None`): what the model can take.
+    pub max_input_tokens: Option<usize>,
     /// How many threads decode and preprocess. Default: one for each core.
     pub preprocess_threads: usize,
     /// How many distinct inputs are anywhere between the start of their fetch and their vector. Default 1,024.
@@ -59,6 +65,8 @@ impl Default for ServiceOptions {
             max_wait: Duration::from_millis(10),
             queue_tokens: None,
             fetch_concurrency: 64,
+            fetched_bytes: None,
+            max_input_tokens: None,
             preprocess_threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             max_in_flight: 1024,
             decode_limits: DecodeLimits::default(),

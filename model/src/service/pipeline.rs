@@ -17,7 +17,7 @@ use super::prepare::{Prepare, input_cost};
 use super::queue::Queue;
 use super::{EmbedError, ServiceOptions};
 use crate::error::{MediaError, ModelError, panic_message};
-use crate::fetch::{FetchPlace, FetchPlaces, Fetched};
+use crate::fetch::{FetchPlace, FetchPlaces, Fetched, Share};
 use crate::processor::ModelInput;
 use crate::reference::{MediaReference, is_data};
 
@@ -28,6 +28,7 @@ pub(super) struct Pipeline {
     prepare: Arc<dyn Prepare>,
     in_flight: Semaphore,
     fetching: FetchPlaces,
+    max_input_tokens: usize,
     preprocessing: Arc<Semaphore>,
     cpu_pool: rayon::ThreadPool,
 }
@@ -58,7 +59,8 @@ impl Pipeline {
             flights,
             prepare,
             in_flight: Semaphore::new(options.max_in_flight),
-            fetching: FetchPlaces::new(options.fetch_concurrency),
+            fetching: FetchPlaces::new(options.fetch_concurrency, options.fetched_bytes),
+            max_input_tokens: options.max_input_tokens.unwrap_or(usize::MAX),
             preprocessing: Arc::new(Semaphore::new(options.preprocess_threads)),
             cpu_pool,
         })
@@ -104,10 +106,21 @@ impl Pipeline {
         }
         let reference = self.prepare.parse(flight.url())?;
         let fetched = self.fetch(&reference, &mut fetching).await?;
+        fetching.holds(fetched.bytes.len());
         let preprocessing = acquire_owned(&self.preprocessing).await;
-        drop(fetching);
-        let (input, preprocessing) = self.preprocess(flight, reference, fetched, preprocessing).await?;
+        let share = fetching.leave();
+        let name = reference.to_string();
+        let (input, preprocessing) = self
+            .preprocess(flight, reference, (fetched, share), preprocessing)
+            .await?;
         let tokens = input_cost(&input);
+        if tokens > self.max_input_tokens {
+            let message = format!(
+                "{tokens} tokens; the memory limit leaves room for {}",
+                self.max_input_tokens
+            );
+            return Err(EmbedError::Media(MediaError::TooLarge { name, message }));
+        }
         let asked_at = Instant::now();
         let room = self.queue.room(tokens).await;
         let (_place, outcome) = self.queue.push(flight, input, tokens, asked_at, room);
@@ -131,7 +144,7 @@ impl Pipeline {
         &self,
         flight: &Arc<Flight>,
         reference: MediaReference,
-        fetched: Fetched,
+        (fetched, share): (Fetched, Option<Share>),
         permit: OwnedSemaphorePermit,
     ) -> Result<(ModelInput, OwnedSemaphorePermit), EmbedError> {
         let (reply, prepared) = oneshot::channel();
@@ -141,6 +154,8 @@ impl Pipeline {
                 return;
             }
             let started = Instant::now();
+            // The bytes' share goes back when they are decoded.
+            let _share = share;
             let work = AssertUnwindSafe(|| prepare.prepare(&reference, fetched, flight.instruction()));
             let input = catch_unwind(work).unwrap_or_else(|panic| Err(panicked(&reference, &*panic).into()));
             metrics::stage(Stage::Preprocess, started.elapsed());

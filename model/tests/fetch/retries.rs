@@ -145,7 +145,7 @@ async fn a_slow_host_does_not_take_the_places_of_others() {
         ..options()
     })
     .expect("valid options");
-    let places = FetchPlaces::new(3);
+    let places = FetchPlaces::new(3, None);
     let stuck: Vec<_> = (0..10)
         .map(|number| {
             let (fetcher, mut place) = (fetcher.clone(), places.place());

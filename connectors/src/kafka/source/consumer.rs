@@ -311,7 +311,7 @@ impl Reader {
 
     fn read(&self, message: &BorrowedMessage<'_>) {
         let record = source_record(message, self.table());
-        let bytes = record.value.as_ref().or(record.key.as_ref()).map_or(0, Vec::len);
+        let bytes = held_bytes(&record);
         let (partition, next) = (message.partition(), message.offset() + 1);
         metrics::counter!("sightstream_source_records_total", "table" => self.table().to_string()).increment(1);
         let content = if record.value.is_none() {
@@ -468,6 +468,17 @@ impl Reader {
 /// No code panics while it holds these locks.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a record and its place take in memory, besides its row.
+fn held_bytes(record: &SourceRecord) -> usize {
+    let headers = record.headers.iter();
+    let headers: usize = headers
+        .map(|(name, value)| size_of::<(String, Option<Vec<u8>>)>() + name.len() + value.as_ref().map_or(0, Vec::len))
+        .sum();
+    let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+    let names = record.origin.topic.len() + record.origin.table.len();
+    size_of::<SourceRecord>() + bytes(&record.key) + bytes(&record.value) + headers + names
 }
 
 /// `message` as a record of the table `table`.
