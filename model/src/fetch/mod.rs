@@ -13,6 +13,7 @@ mod place;
 mod retry;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
@@ -29,6 +30,10 @@ pub use options::FetchOptions;
 pub use place::{FetchPlace, FetchPlaces};
 use place::{Hosts, Trip};
 use retry::Attempts;
+
+/// The shortest wait that the log tells of, once a minute and host: where a host asks for patience, and not where it failed
+/// once or twice.
+const TOLD_WAIT: Duration = Duration::from_secs(1);
 
 /// The bytes of a medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,7 +185,7 @@ impl Fetcher {
             } else {
                 http::host(url)
             };
-            if hosts.is_to_be_told(&host) {
+            if wait >= TOLD_WAIT && hosts.is_to_be_told(&host) {
                 tracing::warn!(
                     host,
                     reason,
