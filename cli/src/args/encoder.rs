@@ -143,20 +143,24 @@ impl EncoderArgs {
     /// The model loads on a thread of its own, so that signals are still answered meanwhile.
     pub async fn start_beside(&self, records: Records) -> anyhow::Result<(EmbeddingService, Option<memory::Plan>)> {
         let args = self.clone();
+        let fetcher = Fetcher::new(args.fetch.options()).map_err(|error| UsageError(error.to_string()))?;
         let waiting = progress::spinner(format!(
             "loading {}",
             args.model.as_deref().unwrap_or("the demo checkpoint")
         ));
-        let started = tokio::task::spawn_blocking(move || args.load_and_start(records))
+        let started = tokio::task::spawn_blocking(move || args.load_and_start(fetcher, records))
             .await
             .context("loading the model ended early")?;
         waiting.finish_and_clear();
         started
     }
 
-    fn load_and_start(&self, records: Records) -> anyhow::Result<(EmbeddingService, Option<memory::Plan>)> {
+    fn load_and_start(
+        &self,
+        fetcher: Fetcher,
+        records: Records,
+    ) -> anyhow::Result<(EmbeddingService, Option<memory::Plan>)> {
         let unusable = "the model cannot be used";
-        let fetcher = Fetcher::new(self.fetch.options()).context(unusable)?;
         let files =
             CheckpointFiles::locate_with_progress(self.model.as_deref(), progress::download()).context(unusable)?;
         let encoder = Encoder::load_files(&files, &self.encoder_options()).context(unusable)?;

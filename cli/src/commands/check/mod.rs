@@ -21,7 +21,8 @@ pub async fn execute(mut args: CheckArgs) -> anyhow::Result<Outcome> {
     if let Some(line) = plan.first_embed() {
         let (about_model, space) = model::look(&args.encoder).await?;
         vectors = space;
-        let found = about_model.into_iter().chain([model::decoder(&args.encoder)]);
+        let around = [model::decoder(&args.encoder), model::fetching(&args.encoder)];
+        let found = about_model.into_iter().chain(around);
         findings.extend(found.map(|(level, message)| plan.finding(level, line, message)));
     }
     let context = ProbeContext {

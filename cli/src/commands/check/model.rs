@@ -8,6 +8,7 @@ use sightstream_connectors::VectorSpace;
 use sightstream_connectors::probe::Level;
 use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::error::ModelError;
+use sightstream_model::fetch::Fetcher;
 use sightstream_model::inspect::Inspection;
 
 use crate::args::EncoderArgs;
@@ -80,6 +81,22 @@ pub fn decoder(encoder: &EncoderArgs) -> (Level, String) {
                 (Level::Error, message)
             }
         },
+    }
+}
+
+/// Whether references can be fetched as `encoder` says, and where they may lead.
+pub fn fetching(encoder: &EncoderArgs) -> (Level, String) {
+    let options = encoder.fetch.options();
+    let mut allowed: Vec<String> = options
+        .allow_directories
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    allowed.push("the public Internet".to_string());
+    allowed.extend(options.allow_network.iter().map(ToString::to_string));
+    match Fetcher::new(options) {
+        Ok(_) => (Level::Ok, format!("fetching: from {}", allowed.join(", "))),
+        Err(error) => (Level::Error, format!("fetching: {error}")),
     }
 }
 
