@@ -5,6 +5,9 @@
 mod activation;
 pub mod attention;
 pub mod config;
+mod cpu;
+pub mod layer;
+pub mod modules;
 mod raw_config;
 pub mod rope;
 pub mod text;

@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::rotary_emb::rope_thd;
 
 use super::config::{Config, TextConfig, VisionConfig};
+use super::cpu::Floats;
 
 /// The base of the vision tower's frequencies.
 const VISION_THETA: f32 = 10_000.0;
@@ -75,6 +76,14 @@ impl RotaryTable {
         let dtype = self.cos.dtype();
         let rotated = rope_thd(&x.to_dtype(dtype)?.contiguous()?.unsqueeze(0)?, &self.cos, &self.sin)?.squeeze(0)?;
         rotated.to_dtype(x.dtype())
+    }
+
+    /// Cosines and sines as numbers, a row for each token.
+    ///
+    /// # Errors
+    /// If they are not f32 on the CPU.
+    pub(super) fn floats(&self) -> Result<(Floats<'_>, Floats<'_>)> {
+        Ok((Floats::of(&self.cos)?, Floats::of(&self.sin)?))
     }
 
     /// The table of some of the tokens.

@@ -1,11 +1,11 @@
 //! The language model: Qwen2 with grouped-query attention and M-RoPE, without its output head.
 
-use candle_core::{Module, Result, Tensor};
-use candle_nn::{Linear, RmsNorm};
+use candle_core::{Result, Tensor};
 
-use super::activation::swiglu;
-use super::attention::{Pattern, Segments, packed_attention};
+use super::attention::Segments;
 use super::config::TextConfig;
+use super::layer::{HeadSizes, Layer, Mlp, Queries};
+use super::modules::Norm;
 use super::rope::RotaryTable;
 use super::weights::Scope;
 use crate::error::ModelError;
@@ -22,10 +22,10 @@ pub enum Rows {
 /// Embedding, layers and final norm.
 #[derive(Debug)]
 pub struct TextModel {
-    heads: usize,
+    sizes: HeadSizes,
     embed_tokens: Tensor,
-    layers: Vec<DecoderLayer>,
-    norm: RmsNorm,
+    layers: Vec<Layer>,
+    norm: Norm,
 }
 
 impl TextModel {
@@ -35,10 +35,10 @@ impl TextModel {
     /// Those of [`Scope::tensor`].
     pub fn new(config: &TextConfig, weights: &Scope<'_>) -> std::result::Result<Self, ModelError> {
         let layers = (0..config.num_hidden_layers)
-            .map(|index| DecoderLayer::new(config, &weights.child("layers").child(index)))
+            .map(|index| layer(config, &weights.child("layers").child(index)))
             .collect::<std::result::Result<_, _>>()?;
         Ok(Self {
-            heads: config.num_attention_heads,
+            sizes: head_sizes(config),
             embed_tokens: weights
                 .child("embed_tokens")
                 .tensor("weight", &[config.vocab_size, config.hidden_size])?,
@@ -67,23 +67,10 @@ impl TextModel {
         sequences: &Segments,
         rows: Rows,
     ) -> Result<Tensor> {
-        let device = embeddings.device();
-        let tokens = Queries {
-            rows: None,
-            rotary: rotary.clone(),
-            pattern: Pattern::new(sequences, sequences, self.heads, true, device)?,
-        };
+        let tokens = Queries::all(sequences, self.sizes, true, rotary, embeddings)?;
         let wanted = match rows {
             Rows::All => tokens.clone(),
-            Rows::Last => {
-                let last = Tensor::new(sequences.last_rows(), device)?;
-                let queries = Segments::new(vec![1; sequences.lengths().len()]);
-                Queries {
-                    rotary: rotary.select(&last)?,
-                    rows: Some(last),
-                    pattern: Pattern::new(&queries, sequences, self.heads, true, device)?,
-                }
-            }
+            Rows::Last => Queries::last(sequences, self.sizes, rotary, embeddings)?,
         };
         let mut hidden = embeddings.clone();
         for (index, layer) in self.layers.iter().enumerate() {
@@ -94,112 +81,32 @@ impl TextModel {
     }
 }
 
-/// The tokens that a layer computes, and what they attend to.
-#[derive(Debug, Clone)]
-struct Queries {
-    /// `None`: every token.
-    rows: Option<Tensor>,
-    rotary: RotaryTable,
-    pattern: Pattern,
-}
-
-impl Queries {
-    /// Their rows of `x` (tokens, hidden_size).
-    fn of(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.rows {
-            Some(rows) => x.index_select(rows, 0),
-            None => Ok(x.clone()),
-        }
+fn head_sizes(config: &TextConfig) -> HeadSizes {
+    HeadSizes {
+        heads: config.num_attention_heads,
+        kv_heads: config.num_key_value_heads,
+        size: config.head_dim(),
     }
 }
 
-#[derive(Debug)]
-struct DecoderLayer {
-    input_layernorm: RmsNorm,
-    attention: Attention,
-    post_attention_layernorm: RmsNorm,
-    mlp: Mlp,
-}
-
-impl DecoderLayer {
-    fn new(config: &TextConfig, weights: &Scope<'_>) -> std::result::Result<Self, ModelError> {
-        let (size, eps) = (config.hidden_size, config.rms_norm_eps);
-        Ok(Self {
-            input_layernorm: weights.rms_norm("input_layernorm", size, eps)?,
-            attention: Attention::new(config, &weights.child("self_attn"))?,
-            post_attention_layernorm: weights.rms_norm("post_attention_layernorm", size, eps)?,
-            mlp: Mlp::new(config, &weights.child("mlp"))?,
-        })
-    }
-
-    /// (tokens, hidden_size) -> (queries, hidden_size); `rotary` is that of all tokens.
-    fn forward(&self, x: &Tensor, rotary: &RotaryTable, queries: &Queries) -> Result<Tensor> {
-        let normed = self.input_layernorm.forward(x)?;
-        let attended = self.attention.forward(&normed, rotary, queries)?;
-        let x = (queries.of(x)? + attended)?;
-        &x + self.mlp.forward(&self.post_attention_layernorm.forward(&x)?)?
-    }
-}
-
-#[derive(Debug)]
-struct Attention {
-    heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
-    o_proj: Linear,
-}
-
-impl Attention {
-    fn new(config: &TextConfig, weights: &Scope<'_>) -> std::result::Result<Self, ModelError> {
-        let (size, head_dim) = (config.hidden_size, config.head_dim());
-        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
-        Ok(Self {
-            heads,
-            kv_heads,
-            head_dim,
-            q_proj: weights.linear("q_proj", size, heads * head_dim)?,
-            k_proj: weights.linear("k_proj", size, kv_heads * head_dim)?,
-            v_proj: weights.linear("v_proj", size, kv_heads * head_dim)?,
-            o_proj: weights.linear_no_bias("o_proj", heads * head_dim, size)?,
-        })
-    }
-
-    /// Keys and values are those of all tokens of `x` (tokens, hidden_size), and `rotary` their table; gives
-    /// (queries, hidden_size).
-    fn forward(&self, x: &Tensor, rotary: &RotaryTable, queries: &Queries) -> Result<Tensor> {
-        let q = self.q_proj.forward(&queries.of(x)?)?;
-        let q = queries.rotary.rotate(&q.reshape(((), self.heads, self.head_dim))?)?;
-        let k = self.k_proj.forward(x)?;
-        let k = rotary.rotate(&k.reshape(((), self.kv_heads, self.head_dim))?)?;
-        let v = self.v_proj.forward(x)?;
-        let v = v.reshape(((), self.kv_heads, self.head_dim))?;
-        let attended = packed_attention(&q, &k, &v, &queries.pattern)?; // (queries, heads, head_dim)
-        self.o_proj.forward(&attended.flatten_from(1)?)
-    }
-}
-
-#[derive(Debug)]
-struct Mlp {
-    gate_proj: Linear,
-    up_proj: Linear,
-    down_proj: Linear,
-}
-
-impl Mlp {
-    fn new(config: &TextConfig, weights: &Scope<'_>) -> std::result::Result<Self, ModelError> {
-        let (size, inner) = (config.hidden_size, config.intermediate_size);
-        Ok(Self {
-            gate_proj: weights.linear_no_bias("gate_proj", size, inner)?,
-            up_proj: weights.linear_no_bias("up_proj", size, inner)?,
-            down_proj: weights.linear_no_bias("down_proj", inner, size)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.down_proj
-            .forward(&swiglu(&self.gate_proj.forward(x)?, &self.up_proj.forward(x)?)?)
-    }
+fn layer(config: &TextConfig, weights: &Scope<'_>) -> std::result::Result<Layer, ModelError> {
+    let (width, inner, eps) = (config.hidden_size, config.intermediate_size, config.rms_norm_eps);
+    let sizes = head_sizes(config);
+    let (q_width, kv_width) = (sizes.heads * sizes.size, sizes.kv_heads * sizes.size);
+    let (attention, mlp) = (weights.child("self_attn"), weights.child("mlp"));
+    Ok(Layer {
+        attention_norm: weights.rms_norm("input_layernorm", width, eps)?,
+        sizes,
+        qkv: attention.linears(
+            &[("q_proj", q_width), ("k_proj", kv_width), ("v_proj", kv_width)],
+            width,
+        )?,
+        out: attention.linear_no_bias("o_proj", q_width, width)?,
+        mlp_norm: weights.rms_norm("post_attention_layernorm", width, eps)?,
+        mlp: Mlp::Swiglu {
+            gate: mlp.linear_no_bias("gate_proj", width, inner)?,
+            up: mlp.linear_no_bias("up_proj", width, inner)?,
+            down: mlp.linear_no_bias("down_proj", inner, width)?,
+        },
+    })
 }

@@ -3,12 +3,14 @@
 //! `Qwen2VisionTransformerPretrainedModel` of transformers: a linear patch embedding, blocks with two-dimensional rotary
 //! attention inside each frame, and a merger of 2 x 2 patches.
 
-use candle_core::{Module, Result, Tensor};
-use candle_nn::{LayerNorm, Linear};
+use candle_core::{Result, Tensor};
 
-use super::activation::{gelu, quick_gelu};
-use super::attention::{Pattern, Segments, packed_attention};
+use super::activation::gelu;
+use super::attention::Segments;
 use super::config::VisionConfig;
+use super::cpu::{self, Floats, by_rows};
+use super::layer::{HeadSizes, Layer, Mlp, Queries};
+use super::modules::{Linear, Norm};
 use super::rope::{RotaryTable, patch_positions};
 use super::weights::Scope;
 use crate::error::ModelError;
@@ -21,7 +23,7 @@ const LAYER_NORM_EPS: f64 = 1e-6;
 pub struct VisionTower {
     config: VisionConfig,
     patch_embed: Linear,
-    blocks: Vec<Block>,
+    blocks: Vec<Layer>,
     merger: Merger,
 }
 
@@ -43,9 +45,9 @@ impl VisionTower {
             "weight",
             &[embed_dim, in_channels, temporal_patch_size, patch_size, patch_size],
         )?;
-        let patch_embed = Linear::new(kernel.reshape((embed_dim, config.patch_dim()))?, None);
+        let patch_embed = Linear::new(&kernel.reshape((embed_dim, config.patch_dim()))?, None)?;
         let blocks = (0..config.depth)
-            .map(|index| Block::new(config, &weights.child("blocks").child(index)))
+            .map(|index| block(config, &weights.child("blocks").child(index)))
             .collect::<std::result::Result<_, _>>()?;
         let merger = Merger::new(config, &weights.child("merger"))?;
         Ok(Self {
@@ -69,96 +71,44 @@ impl VisionTower {
             .iter()
             .flat_map(|&[time, height, width]| std::iter::repeat_n(height as usize * width as usize, time as usize));
         let frames = Segments::new(frames.collect());
-        let pattern = Pattern::new(&frames, &frames, self.config.num_heads, false, patches.device())?;
+        let queries = Queries::all(&frames, head_sizes(&self.config), false, &rotary, patches)?;
         let mut hidden = self.patch_embed.forward(patches)?; // (patches, embed_dim)
         for block in &self.blocks {
-            hidden = block.forward(&hidden, &rotary, &pattern)?;
+            hidden = block.forward(&hidden, &rotary, &queries)?;
         }
         self.merger.forward(&hidden)
     }
 }
 
-#[derive(Debug)]
-struct Block {
-    norm1: LayerNorm,
-    attention: Attention,
-    norm2: LayerNorm,
-    mlp: Mlp,
-}
-
-impl Block {
-    fn new(config: &VisionConfig, weights: &Scope<'_>) -> std::result::Result<Self, ModelError> {
-        Ok(Self {
-            norm1: weights.layer_norm("norm1", config.embed_dim, LAYER_NORM_EPS)?,
-            attention: Attention::new(config, &weights.child("attn"))?,
-            norm2: weights.layer_norm("norm2", config.embed_dim, LAYER_NORM_EPS)?,
-            mlp: Mlp::new(config, &weights.child("mlp"))?,
-        })
-    }
-
-    /// (patches, embed_dim), unchanged in shape.
-    fn forward(&self, x: &Tensor, rotary: &RotaryTable, pattern: &Pattern) -> Result<Tensor> {
-        let x = (x + self.attention.forward(&self.norm1.forward(x)?, rotary, pattern)?)?;
-        &x + self.mlp.forward(&self.norm2.forward(&x)?)?
+fn head_sizes(config: &VisionConfig) -> HeadSizes {
+    HeadSizes {
+        heads: config.num_heads,
+        kv_heads: config.num_heads,
+        size: config.head_dim(),
     }
 }
 
-#[derive(Debug)]
-struct Attention {
-    heads: usize,
-    qkv: Linear,
-    proj: Linear,
-}
-
-impl Attention {
-    fn new(config: &VisionConfig, weights: &Scope<'_>) -> std::result::Result<Self, ModelError> {
-        let size = config.embed_dim;
-        Ok(Self {
-            heads: config.num_heads,
-            qkv: weights.linear("qkv", size, 3 * size)?,
-            proj: weights.linear("proj", size, size)?,
-        })
-    }
-
-    /// (patches, embed_dim), unchanged in shape.
-    fn forward(&self, x: &Tensor, rotary: &RotaryTable, pattern: &Pattern) -> Result<Tensor> {
-        let (patches, size) = x.dims2()?;
-        let qkv = self
-            .qkv
-            .forward(x)?
-            .reshape((patches, 3, self.heads, size / self.heads))?;
-        let part = |index: usize| qkv.narrow(1, index, 1)?.squeeze(1)?.contiguous(); // (patches, heads, head_dim)
-        let (q, k) = (rotary.rotate(&part(0)?)?, rotary.rotate(&part(1)?)?);
-        let attended = packed_attention(&q, &k, &part(2)?, pattern)?;
-        self.proj.forward(&attended.reshape((patches, size))?)
-    }
-}
-
-#[derive(Debug)]
-struct Mlp {
-    fc1: Linear,
-    fc2: Linear,
-}
-
-impl Mlp {
-    fn new(config: &VisionConfig, weights: &Scope<'_>) -> std::result::Result<Self, ModelError> {
-        let (size, inner) = (config.embed_dim, config.mlp_dim());
-        Ok(Self {
-            fc1: weights.linear("fc1", size, inner)?,
-            fc2: weights.linear("fc2", inner, size)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.fc2.forward(&quick_gelu(&self.fc1.forward(x)?)?)
-    }
+fn block(config: &VisionConfig, weights: &Scope<'_>) -> std::result::Result<Layer, ModelError> {
+    let (width, inner) = (config.embed_dim, config.mlp_dim());
+    let (attention, mlp) = (weights.child("attn"), weights.child("mlp"));
+    Ok(Layer {
+        attention_norm: weights.layer_norm("norm1", width, LAYER_NORM_EPS)?,
+        sizes: head_sizes(config),
+        qkv: attention.linear("qkv", width, 3 * width)?,
+        out: attention.linear("proj", width, width)?,
+        mlp_norm: weights.layer_norm("norm2", width, LAYER_NORM_EPS)?,
+        mlp: Mlp::QuickGelu {
+            up: mlp.linear("fc1", width, inner)?,
+            down: mlp.linear("fc2", inner, width)?,
+        },
+    })
 }
 
 /// Four neighbouring patches become one row of the language model's width.
 #[derive(Debug)]
 struct Merger {
     merged_size: usize,
-    ln_q: LayerNorm,
+    ln_q: Norm,
     first: Linear,
     second: Linear,
 }
@@ -176,7 +126,27 @@ impl Merger {
 
     /// (patches, embed_dim) -> (patches / 4, hidden_size): the patches of a block follow each other.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if cpu::is_fused(x) {
+            return self.fused(x);
+        }
         let merged = self.ln_q.forward(x)?.reshape(((), self.merged_size))?;
         self.second.forward(&gelu(&self.first.forward(&merged)?)?)
+    }
+
+    fn fused(&self, x: &Tensor) -> Result<Tensor> {
+        let (norm, first, second) = (self.ln_q.fused()?, self.first.fused()?, self.second.fused()?);
+        let (x, size, device) = (Floats::of(x)?, self.merged_size, x.device());
+        let rows = x.len() / size;
+        let mut output = vec![0.0; rows * second.outputs];
+        by_rows(&mut output, second.outputs, |start, output, parallelism| {
+            let numbers = output.len() / second.outputs * size;
+            let mut merged = vec![0.0; numbers];
+            norm.apply(&mut merged, &x[start * size..][..numbers]);
+            let mut inner = vec![0.0; numbers];
+            first.apply(&mut inner, &merged, parallelism);
+            cpu::gelu(&mut inner);
+            second.apply(output, &inner, parallelism);
+        });
+        Tensor::from_vec(output, (rows, second.outputs), device)
     }
 }

@@ -1,9 +1,9 @@
 //! A checkpoint's tensors under one set of names, checked and moved to the device.
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::{LayerNorm, Linear, RmsNorm};
 use safetensors::Dtype;
 
+use super::modules::{Linear, Norm};
 use crate::checkpoint::WeightFiles;
 use crate::error::ModelError;
 
@@ -165,11 +165,22 @@ impl Scope<'_> {
     /// # Errors
     /// Those of [`Scope::tensor`].
     pub fn linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, ModelError> {
-        let module = self.child(name);
-        Ok(Linear::new(
-            module.tensor("weight", &[outputs, inputs])?,
-            Some(module.tensor("bias", &[outputs])?),
-        ))
+        self.linears(&[(name, outputs)], inputs)
+    }
+
+    /// Several of [`Scope::linear`] on the same inputs, each with its name and its number of outputs, as one: their results
+    /// side by side.
+    ///
+    /// # Errors
+    /// Those of [`Scope::tensor`].
+    pub fn linears(&self, parts: &[(&str, usize)], inputs: usize) -> Result<Linear, ModelError> {
+        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        for (name, outputs) in parts {
+            let module = self.child(name);
+            weights.push(module.tensor("weight", &[*outputs, inputs])?);
+            biases.push(module.tensor("bias", &[*outputs])?);
+        }
+        Ok(Linear::new(&Tensor::cat(&weights, 0)?, Some(Tensor::cat(&biases, 0)?))?)
     }
 
     /// `x · weightᵀ`, from `name.weight` (outputs, inputs).
@@ -178,30 +189,27 @@ impl Scope<'_> {
     /// Those of [`Scope::tensor`].
     pub fn linear_no_bias(&self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, ModelError> {
         Ok(Linear::new(
-            self.child(name).tensor("weight", &[outputs, inputs])?,
+            &self.child(name).tensor("weight", &[outputs, inputs])?,
             None,
-        ))
+        )?)
     }
 
     /// Normalises by mean and variance, then `weight` and `bias`.
     ///
     /// # Errors
     /// Those of [`Scope::tensor`].
-    pub fn layer_norm(&self, name: &str, size: usize, eps: f64) -> Result<LayerNorm, ModelError> {
+    pub fn layer_norm(&self, name: &str, size: usize, eps: f64) -> Result<Norm, ModelError> {
         let module = self.child(name);
-        Ok(LayerNorm::new(
-            module.tensor("weight", &[size])?,
-            module.tensor("bias", &[size])?,
-            eps,
-        ))
+        let bias = module.tensor("bias", &[size])?;
+        Ok(Norm::new(module.tensor("weight", &[size])?, Some(bias), eps))
     }
 
     /// Normalises by the root of the mean square, then `weight`.
     ///
     /// # Errors
     /// Those of [`Scope::tensor`].
-    pub fn rms_norm(&self, name: &str, size: usize, eps: f64) -> Result<RmsNorm, ModelError> {
-        Ok(RmsNorm::new(self.child(name).tensor("weight", &[size])?, eps))
+    pub fn rms_norm(&self, name: &str, size: usize, eps: f64) -> Result<Norm, ModelError> {
+        Ok(Norm::new(self.child(name).tensor("weight", &[size])?, None, eps))
     }
 
     /// The device that tensors are moved to.

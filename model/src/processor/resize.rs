@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use image::RgbImage;
+use pulp::{Arch, Simd, WithSimd};
 
 const CHANNELS: usize = 3;
 
@@ -95,56 +96,127 @@ fn with_height(image: Cow<'_, RgbImage>, height: u32) -> Cow<'_, RgbImage> {
     }
 }
 
+/// So many rows are made narrower together, as many samples as a wide register holds.
+const ROWS_AT_ONCE: usize = 16;
+
+/// A pixel of each of these rows: all of one channel, then of the next.
+const COLUMN: usize = CHANNELS * ROWS_AT_ONCE;
+
+/// So many such columns are made at once.
+const COLUMNS_AT_ONCE: usize = 128;
+
 fn resize_rows(image: &RgbImage, width: u32) -> RgbImage {
     let weights = Weights::bicubic(image.width(), width);
-    let row_length = image.width() as usize * CHANNELS;
+    let (from, to) = (image.width() as usize * CHANNELS, width as usize * CHANNELS);
     let mut resized = RgbImage::new(width, image.height());
-    let rows = image
-        .as_raw()
-        .chunks_exact(row_length)
-        .zip(resized.chunks_exact_mut(width as usize * CHANNELS));
-    for (source, target) in rows {
-        for (pixel, (first, weights)) in target.chunks_exact_mut(CHANNELS).zip(weights.iter()) {
-            let mut sums = [ROUNDING; CHANNELS];
-            for (sample, &weight) in source[first * CHANNELS..].chunks_exact(CHANNELS).zip(weights) {
-                for channel in 0..CHANNELS {
-                    sums[channel] += i32::from(sample[channel]) * weight;
-                }
-            }
-            for channel in 0..CHANNELS {
-                pixel[channel] = to_u8(sums[channel]);
-            }
-        }
+    let mut columns = vec![[0; COLUMN]; image.width() as usize];
+    let sources = image.as_raw().chunks(from * ROWS_AT_ONCE);
+    for (source, target) in sources.zip(resized.chunks_mut(to * ROWS_AT_ONCE)) {
+        Arch::new().dispatch(SomeRows {
+            source,
+            target,
+            weights: &weights,
+            columns: &mut columns,
+        });
     }
     resized
 }
 
-fn resize_columns(image: &RgbImage, height: u32) -> RgbImage {
-    let weights = Weights::bicubic(image.height(), height);
-    let row_length = image.width() as usize * CHANNELS;
-    let mut resized = RgbImage::new(image.width(), height);
-    let mut sums = vec![ROUNDING; row_length];
-    for (target, (first, weights)) in resized.chunks_exact_mut(row_length).zip(weights.iter()) {
-        sums.fill(ROUNDING);
-        // Row by row, so that the compiler can take many columns at once.
-        for (source, &weight) in image.as_raw()[first * row_length..]
-            .chunks_exact(row_length)
-            .zip(weights)
-        {
-            for (sum, &sample) in sums.iter_mut().zip(source) {
-                *sum += i32::from(sample) * weight;
+/// Some rows, each made narrower or wider. A weight is the same for all of them, so the samples of a column of pixels, brought
+/// together, are taken at once.
+struct SomeRows<'a> {
+    source: &'a [u8],
+    target: &'a mut [u8],
+    weights: &'a Weights,
+    columns: &'a mut [[u8; COLUMN]],
+}
+
+impl WithSimd for SomeRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let row_length = self.columns.len() * CHANNELS;
+        // Block by block, so that what is written stays in the first cache until all rows have been there.
+        for (index, columns) in self.columns.chunks_mut(COLUMNS_AT_ONCE).enumerate() {
+            let start = index * COLUMNS_AT_ONCE * CHANNELS;
+            for (row, source) in self.source.chunks_exact(row_length).enumerate() {
+                let pixels = source[start..].chunks_exact(CHANNELS);
+                for (column, pixel) in columns.iter_mut().zip(pixels) {
+                    for channel in 0..CHANNELS {
+                        column[channel * ROWS_AT_ONCE + row] = pixel[channel];
+                    }
+                }
             }
         }
-        for (sample, &sum) in target.iter_mut().zip(&sums) {
-            *sample = to_u8(sum);
+        let row_length = self.weights.spans.len() * CHANNELS;
+        for (place, (first, weights)) in self.weights.iter().enumerate() {
+            let mut sums = [ROUNDING; COLUMN];
+            for (column, &weight) in self.columns[first..].iter().zip(weights) {
+                add_weighted(&mut sums, column, weight);
+            }
+            let samples = sums.map(to_u8);
+            for (row, target) in self.target.chunks_exact_mut(row_length).enumerate() {
+                let pixel = &mut target[place * CHANNELS..][..CHANNELS];
+                for channel in 0..CHANNELS {
+                    pixel[channel] = samples[channel * ROWS_AT_ONCE + row];
+                }
+            }
         }
     }
+}
+
+fn resize_columns(image: &RgbImage, height: u32) -> RgbImage {
+    let weights = Weights::bicubic(image.height(), height);
+    let mut resized = RgbImage::new(image.width(), height);
+    Arch::new().dispatch(AllColumns {
+        source: image.as_raw(),
+        target: &mut resized,
+        row_length: image.width() as usize * CHANNELS,
+        weights: &weights,
+    });
     resized
+}
+
+/// All columns, each made shorter or longer, a whole row at once.
+struct AllColumns<'a> {
+    source: &'a [u8],
+    target: &'a mut [u8],
+    row_length: usize,
+    weights: &'a Weights,
+}
+
+impl WithSimd for AllColumns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let mut sums = vec![ROUNDING; self.row_length];
+        let rows = self.target.chunks_exact_mut(self.row_length);
+        for (target, (first, weights)) in rows.zip(self.weights.iter()) {
+            sums.fill(ROUNDING);
+            let sources = self.source[first * self.row_length..].chunks_exact(self.row_length);
+            for (source, &weight) in sources.zip(weights) {
+                add_weighted(&mut sums, source, weight);
+            }
+            for (sample, &sum) in target.iter_mut().zip(&sums) {
+                *sample = to_u8(sum);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_weighted(sums: &mut [i32], samples: &[u8], weight: i32) {
+    for (sum, &sample) in sums.iter_mut().zip(samples) {
+        *sum += i32::from(sample) * weight;
+    }
 }
 
 /// Half a unit, so that the shift in [`to_u8`] rounds.
 const ROUNDING: i32 = 1 << (PRECISION_BITS - 1);
 
+#[inline(always)]
 fn to_u8(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }

@@ -8,13 +8,15 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
-use super::{Failure, check_pixels, rgb_image};
+use super::{ENDS_EARLY, Failure, check_pixels, rgb_image};
 use crate::media::DecodeLimits;
 
 impl From<DecodeErrors> for Failure {
     fn from(error: DecodeErrors) -> Self {
         match error {
             DecodeErrors::Unsupported(_) => Self::Unsupported(error.to_string()),
+            // The bytes are in memory, where reading fails at their end alone.
+            DecodeErrors::IoErrors(_) | DecodeErrors::ExhaustedData => Self::Corrupt(ENDS_EARLY.into()),
             DecodeErrors::LargeDimensions(_) => Self::TooLarge(error.to_string()),
             _ => Self::Corrupt(error.to_string()),
         }
@@ -33,7 +35,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(RgbImage, O
     let (width, height) = (width as u32, height as u32);
     check_pixels(width, height, limits)?;
     if !is_complete(bytes) {
-        return Err(Failure::Corrupt("the image data ends too early".into()));
+        return Err(Failure::Corrupt(ENDS_EARLY.into()));
     }
     let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
     let rgb = decoder.decode()?;
@@ -97,8 +99,10 @@ fn segments(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
         loop {
             let &[prefix, marker] = bytes.get(at..)?.first_chunk()?;
             match (prefix, marker) {
-                // A byte of the scan, or garbage between segments. Fill bytes (FF FF) end here as well.
-                (0..=0xFE, _) | (0xFF, 0xFF) => at += 1,
+                // A byte of the scan, or garbage between segments.
+                (0..=0xFE, _) => at += memchr::memchr(0xFF, &bytes[at..])?,
+                // A fill byte.
+                (0xFF, 0xFF) => at += 1,
                 // FF 00 is an FF of the scan; restart markers and the rest without content have no length.
                 (0xFF, 0x00 | 0x01 | 0xD0..=0xD8) => at += 2,
                 (0xFF, END_OF_IMAGE) => {
