@@ -23,6 +23,10 @@ pub fn describe() {
             "sightstream_source_lost_commits_total",
             "Commits that came too late: the partition had gone.",
         ),
+        (
+            "sightstream_source_records_lost_total",
+            "Records that were deleted from the topic before they were read.",
+        ),
         ("sightstream_sink_rows_total", "Rows written to a topic."),
         ("sightstream_qdrant_points_upserted_total", "Points written to Qdrant."),
         ("sightstream_qdrant_points_deleted_total", "Points deleted in Qdrant."),
@@ -52,6 +56,10 @@ pub fn describe() {
             "The offset that was committed last for a partition.",
         ),
         ("sightstream_source_partitions", "Partitions that this process reads."),
+        (
+            "sightstream_waiting",
+            "Waits that are going on, by the system that is waited for.",
+        ),
         (
             "sightstream_source_paused",
             "1 while the partitions are paused because the job cannot keep up, else 0.",

@@ -39,7 +39,7 @@ pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
     } else {
         Extent::Endless
     };
-    health.runs(counts.clone());
+    health.runs(counts.clone(), job.waits());
     let asked = (stop.clone(), Arc::clone(&health));
     tokio::spawn(async move {
         asked.0.cancelled().await;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sightstream_connectors::{Waiting, Waits};
 use sightstream_model::service::DeviceWatch;
 use sightstream_sql::Progress;
 
@@ -22,7 +23,7 @@ enum Phase {
     /// It does this before it takes rows.
     Starting(&'static str),
     /// It takes rows.
-    Running(Arc<Progress>),
+    Running(Arc<Progress>, Waits),
     /// It finishes what is in flight.
     Stopping,
 }
@@ -70,8 +71,8 @@ impl Health {
     }
 
     /// The job takes rows.
-    pub fn runs(&self, progress: Arc<Progress>) {
-        *lock(&self.phase) = Phase::Running(progress);
+    pub fn runs(&self, progress: Arc<Progress>, waits: Waits) {
+        *lock(&self.phase) = Phase::Running(progress, waits);
     }
 
     /// The job finishes what is in flight.
@@ -106,11 +107,22 @@ impl Health {
     pub fn ready(&self) -> Result<(), Vec<String>> {
         let reasons = match &*lock(&self.phase) {
             Phase::Starting(doing) => vec![(*doing).to_string()],
-            Phase::Running(progress) => progress.obstacles(),
+            Phase::Running(progress, waits) => {
+                let waits = waits.current().into_iter().map(waiting);
+                progress.obstacles().into_iter().chain(waits).collect()
+            }
             Phase::Stopping => vec!["the job was asked to stop".to_string()],
         };
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }
+}
+
+fn waiting(wait: Waiting) -> String {
+    let seconds = wait.since.elapsed().as_secs();
+    format!(
+        "waiting for {} ({}) for {seconds} s: {}",
+        wait.system, wait.purpose, wait.reason
+    )
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -131,7 +143,7 @@ mod tests {
         let health = Health::watch();
         health.starts("loading the model");
         assert_eq!(health.ready(), Err(vec!["loading the model".to_string()]));
-        health.runs(Arc::default());
+        health.runs(Arc::default(), Waits::default());
         assert_eq!(health.ready(), Ok(()));
         health.stops();
         assert!(
