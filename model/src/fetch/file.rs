@@ -66,9 +66,10 @@ impl Files {
 
     fn read_blocking(&self, path: &Path, name: &str) -> Result<Bytes, MediaError> {
         let (file, metadata) = self.open(path).map_err(|refusal| match refusal {
-            Refusal::Outside => self.outside(name),
+            Refusal::Outside if self.seems_inside(path) => self.outside(name, "a symbolic link in it leads"),
+            Refusal::Outside => self.outside(name, "it is"),
             // Whether there is such a file elsewhere is nobody's business either.
-            Refusal::Io(_) if !self.seems_inside(path) => self.outside(name),
+            Refusal::Io(_) if !self.seems_inside(path) => self.outside(name, "it is"),
             Refusal::Io(error) => io_error(&error, name),
         })?;
         let Some(file) = file else {
@@ -156,7 +157,7 @@ impl Files {
         self.directories.iter().any(written) || self.holds(&path)
     }
 
-    fn outside(&self, name: &str) -> MediaError {
+    fn outside(&self, name: &str, what: &str) -> MediaError {
         let allowed: Vec<String> = self
             .directories
             .iter()
@@ -165,7 +166,7 @@ impl Files {
             .collect();
         let where_to = match allowed.as_slice() {
             [] => "no directory is allowed".to_owned(),
-            _ => format!("it is outside of what is allowed, {}", allowed.join(", ")),
+            _ => format!("{what} outside of what is allowed, {}", allowed.join(", ")),
         };
         MediaError::NotAllowed {
             name: name.to_owned(),

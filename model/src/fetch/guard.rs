@@ -130,8 +130,7 @@ fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// What the HTTP client resolves names with. Where a name has several addresses, their order is shuffled, which spreads
-/// requests over them.
+/// What the HTTP client resolves names with. Where a name has several addresses, requests are spread over them.
 #[derive(Debug)]
 pub(super) struct GuardedResolver {
     resolver: Arc<dyn Resolver>,
@@ -159,12 +158,19 @@ impl Resolve for GuardedResolver {
             if let Some(guard) = guard {
                 addresses = guard.permitted(host, addresses)?;
             }
-            addresses.shuffle(&mut rand::rng());
+            spread(&mut addresses);
             // The client puts the URL's port in the place of 0.
             let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
             Ok(Box::new(addresses) as Addrs)
         })
     }
+}
+
+/// Shuffles the addresses of each family. Which family comes first stays: the system knows which it can reach.
+fn spread(addresses: &mut [IpAddr]) {
+    let first_is_v4 = addresses.first().is_some_and(IpAddr::is_ipv4);
+    addresses.shuffle(&mut rand::rng());
+    addresses.sort_by_key(|address| address.is_ipv4() != first_is_v4);
 }
 
 #[cfg(test)]
@@ -229,6 +235,20 @@ mod tests {
             error,
             "h is at 10.0.0.1, a private address; --allow-network 10.0.0.1/32 would allow it"
         );
+    }
+
+    #[test]
+    fn spreading_keeps_the_family_that_the_system_prefers() {
+        let (v4, v6) = (
+            IpAddr::from([1, 1, 1, 1]),
+            "2606:4700::1111".parse().expect("an address"),
+        );
+        for _ in 0..20 {
+            let (mut first, mut second) = ([v6, v4, v6], [v4, v6, v4]);
+            spread(&mut first);
+            spread(&mut second);
+            assert_eq!((first, second), ([v6, v6, v4], [v4, v4, v6]));
+        }
     }
 
     #[test]

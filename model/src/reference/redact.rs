@@ -68,6 +68,9 @@ fn is_credential(field: &str) -> bool {
 
 /// A reference that does not parse: cut, and without what may be a password, a signature or a token.
 pub(super) fn shown_raw(reference: &str) -> String {
+    if reference.is_empty() {
+        return "\"\"".to_owned();
+    }
     let (scheme, rest) = match scheme(reference) {
         Some((scheme, rest)) if is_url(&scheme, rest) => (scheme, rest),
         _ => return shortened(reference),
@@ -98,6 +101,9 @@ pub fn without_credentials(text: &str) -> String {
             });
         shown.push_str(&rest[..scheme]);
         let end = rest[colon..].find(ends_url).map_or(rest.len(), |end| colon + end);
+        // What a sentence puts behind a URL is not the last value of its query.
+        let end = scheme + rest[scheme..end].trim_end_matches([':', ',', ';', '.', ')']).len();
+        let end = end.max(colon + "://".len());
         let url = &rest[scheme..end];
         match Url::parse(url) {
             Ok(parsed) if url.contains(['@', '?', '#']) => {
@@ -147,6 +153,11 @@ mod tests {
         assert_eq!(
             without_credentials(cast),
             "Cannot cast string 'https://h/a.png?id=5&sig=…' to value of Int64 type (s3://b/c) ü"
+        );
+        let reason = "https://h/a?sig=abc: not found (see http://h/b?token=c), or http://h:port/?token=c.";
+        assert_eq!(
+            without_credentials(reason),
+            "https://h/a?sig=…: not found (see http://h/b?token=…), or http://h:port/."
         );
         for same in ["", "no url: 1/2 // 3", "://", "é://", "http://h/a", "a://b c://d"] {
             assert_eq!(without_credentials(same), same, "{same}");

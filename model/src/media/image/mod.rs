@@ -23,6 +23,9 @@ use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, Pi
 use super::{DecodeLimits, READABLE};
 use crate::error::MediaError;
 
+/// What is said of a file whose end is missing.
+const ENDS_EARLY: &str = "the image data ends too early";
+
 /// Why an image does not decode, before it has a name.
 #[derive(Debug)]
 pub(crate) enum Failure {

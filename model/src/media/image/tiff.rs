@@ -10,7 +10,7 @@ use tiff::tags::{CompressionMethod, PhotometricInterpretation, Tag};
 use tiff::{ColorType, TiffError};
 
 use super::jpeg::announced_size;
-use super::{Failure, check_pixels, cmyk_to_rgb, rgb_image};
+use super::{ENDS_EARLY, Failure, check_pixels, cmyk_to_rgb, rgb_image};
 use crate::media::DecodeLimits;
 
 impl From<TiffError> for Failure {
@@ -64,7 +64,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(RgbImage, O
     let channels = usize::from(colour_type.num_samples());
     let pixels = width as usize * height as usize;
     if samples.len() < pixels * channels {
-        return Err(Failure::Corrupt("the image data ends too early".into()));
+        return Err(Failure::Corrupt(ENDS_EARLY.into()));
     }
     let samples = if planes > 1 {
         interleaved(&samples, planes, pixels)
