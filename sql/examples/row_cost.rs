@@ -109,6 +109,7 @@ async fn engine(folder: &Path, input: &Path, query: &str) -> Result<Cost, Box<dy
         dead_letters: DeadLetterTarget::File(folder.join("dead.jsonl")),
         epoch: EpochLimits::default(),
         epochs_in_flight: 4,
+        stop_timeout: Duration::from_secs(15),
     };
     let model = Model {
         embedder: Arc::new(Nothing(vector().into())),
