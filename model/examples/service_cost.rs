@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use sightstream_model::error::{MediaError, ModelError};
-use sightstream_model::fetch::Fetched;
+use sightstream_model::fetch::{FetchPlace, Fetched};
 use sightstream_model::processor::ModelInput;
 use sightstream_model::reference::MediaReference;
 use sightstream_model::service::{Backend, EmbedError, EmbeddingService, Prepare, ServiceOptions};
@@ -51,7 +51,8 @@ struct NoMedia;
 
 #[async_trait]
 impl Prepare for NoMedia {
-    async fn fetch(&self, _: &MediaReference) -> Result<Fetched, MediaError> {
+    async fn fetch(&self, _: &MediaReference, place: &mut FetchPlace) -> Result<Fetched, MediaError> {
+        place.take().await;
         Ok(Fetched {
             bytes: Bytes::new(),
             media_type: None,
@@ -114,7 +115,7 @@ async fn measured<F>(
     ask: impl Fn(usize) -> F + Clone + Send + 'static,
 ) -> Result<(Duration, Duration), Box<dyn Error>>
 where
-    F: Future<Output = bool> + Send,
+    F: Future<Output = bool> + Send + 'static,
 {
     let (started, cpu) = (Instant::now(), cpu_time()?);
     let next = Arc::new(AtomicUsize::new(0));
