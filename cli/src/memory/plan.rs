@@ -298,8 +298,8 @@ mod tests {
             let plan = demand(limit).plan().expect("it is enough");
             assert!(plan.parts.total() <= limit, "{plan:?}");
             let is_most = plan.threads == 8 && plan.decode_memory >= 1535 * MIB && plan.batch_tokens >= 16_000;
-            // One step of the way is a thousandth.
-            assert!(is_most || plan.parts.total() >= limit - limit / 50, "{limit}: {plan:?}");
+            // Steps are coarse where everything is nearly as large as it may grow.
+            assert!(is_most || plan.parts.total() >= limit - limit / 25, "{limit}: {plan:?}");
             assert!(plan.batch_tokens >= 2 * 1280 && plan.fetched_bytes >= 64 * MIB);
         }
     }

@@ -1,6 +1,6 @@
 //! A transformer layer, as both towers have it: attention and an MLP, each on normalised rows and added to what came in.
 //!
-//! Twice: by candle's operations, on any device and type, and by [`super::cpu`]'s on a CPU in f32.
+//! Twice: by candle's operations, on any device and type, and by those on slices on a CPU in f32.
 
 use candle_core::{Result, Tensor};
 
