@@ -270,7 +270,7 @@ impl Reader {
                     paused = None;
                 }
                 Some(_) => {}
-                None if !self.buffer.failure().is_some() && self.buffer.wait_for_room(WAIT_FOR_ROOM) => {}
+                None if self.buffer.failure().is_none() && self.buffer.wait_for_room(WAIT_FOR_ROOM) => {}
                 None => {
                     paused = Some(self.buffer.generation());
                     self.set_paused(true);
