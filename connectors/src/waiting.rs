@@ -1,6 +1,6 @@
 //! Waiting for something that will pass: told at once, then in a line a minute, and when it is over.
 //!
-//! Whatever waits (for brokers, for a Qdrant, for space on a disk) does it by a [`Wait`], so that all waits look the
+//! Whatever waits (for brokers, for a Qdrant, for space on a disk) does it by a `Wait`, so that all waits look the
 //! same in the log, in the gauge `sightstream_waiting`, and to a job that has been asked to stop.
 
 use std::collections::BTreeMap;

@@ -99,8 +99,9 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub letters: LettersArgs,
 
-    /// Where to: kafka://HOST:PORT[/TOPIC][?librdkafka.setting=…], or a file for records that came from one [default: with
-    /// --job the topics of its tables; for a topic of dead letters, its cluster]
+    /// Where to: kafka://HOST:PORT/TOPIC[?librdkafka.setting=…], without /TOPIC for the topics that they came from, or a file
+    /// for records that came from one [default: with --job the topics of its tables; for a topic of dead letters, its
+    /// cluster]
     #[arg(long, env = "SIGHTSTREAM_TO", value_name = "TARGET", hide_env_values = true)]
     pub to: Option<String>,
 

@@ -123,7 +123,7 @@ impl Fetcher {
     /// As [`Fetcher::fetch`], with `place` held while a request runs and when the medium is there.
     ///
     /// Every fetch passes through here, whatever its scheme, and each has its guard: the allowed directories in [`file`],
-    /// the allowed networks in [`guard`], for every redirect again.
+    /// the allowed networks in `guard`, for every redirect again.
     ///
     /// # Errors
     /// Those of [`Fetcher::fetch`].
