@@ -63,8 +63,24 @@ fn days_and_instants_without_a_date_are_no_values() {
 
 #[test]
 fn what_has_no_date_is_written_as_its_number_and_its_neighbours_as_dates() {
-    let dates = encode(Arc::new(Date32Array::from(vec![Some(i32::MAX), Some(0), None])));
-    assert_eq!(dates, [json!(i32::MAX), json!("1970-01-01"), Value::Null]);
-    let instants = encode(Arc::new(TimestampMillisecondArray::from(vec![1, i64::MIN])));
-    assert_eq!(instants, [json!("1970-01-01T00:00:00.001Z"), json!(i64::MIN)]);
+    // The third is in the year 31197, which RFC 3339 cannot say.
+    let dates = encode(Arc::new(Date32Array::from(vec![
+        Some(i32::MAX),
+        Some(0),
+        Some(10_675_000),
+        None,
+    ])));
+    assert_eq!(
+        dates,
+        [json!(i32::MAX), json!("1970-01-01"), json!(10_675_000), Value::Null]
+    );
+    let instants = [1, i64::MIN, 922_337_203_719_163];
+    let written = encode(Arc::new(TimestampMillisecondArray::from(instants.to_vec())));
+    assert_eq!(
+        written,
+        [json!("1970-01-01T00:00:00.001Z"), json!(i64::MIN), json!(instants[2])]
+    );
+    let milliseconds = DataType::Timestamp(TimeUnit::Millisecond, None);
+    let read = decode(milliseconds, &json!({"c": instants[2]}).to_string()).expect("it has a date");
+    assert_eq!(encode(Arc::clone(read.column(0))), [json!(instants[2])]);
 }

@@ -155,7 +155,7 @@ impl Encoder for InlineJson {
     }
 }
 
-/// Dates or timestamps of which some are beyond the years that text can name: those are written as the numbers that they
+/// Dates or timestamps of which some are beyond the years that RFC 3339 can name: those are written as the numbers that they
 /// are, which are read back as the same. Arrow would write a text that says so.
 struct BeyondCalendar {
     texts: Vec<Option<String>>,
@@ -172,7 +172,7 @@ impl Encoder for BeyondCalendar {
     }
 }
 
-/// Each date or timestamp of `array` as text, where there is one for it.
+/// Each date or timestamp of `array` as text, where there is one for it: RFC 3339 has the years 0 to 9999.
 fn calendar(array: &dyn Array) -> Result<Vec<Option<String>>, ArrowError> {
     let options = FormatOptions::new()
         .with_display_error(false)
@@ -180,6 +180,8 @@ fn calendar(array: &dyn Array) -> Result<Vec<Option<String>>, ArrowError> {
     let formatter = ArrayFormatter::try_new(array, &options)?;
     Ok((0..array.len())
         .map(|row| formatter.value(row).try_to_string().ok())
+        // Other years have a sign.
+        .map(|text| text.filter(|text| text.starts_with(|first: char| first.is_ascii_digit())))
         .collect())
 }
 
