@@ -92,32 +92,34 @@ fn is_url(scheme: &str, rest: &str) -> bool {
 pub fn without_credentials(text: &str) -> String {
     let ends_url = |c: char| c.is_whitespace() || c.is_control() || "\"'`<>".contains(c);
     let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(colon) = rest.find("://") {
-        let scheme = rest[..colon]
-            .rfind(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
-            .map_or(0, |before| {
-                before + rest[before..].chars().next().map_or(1, char::len_utf8)
-            });
-        shown.push_str(&rest[..scheme]);
-        let end = rest[colon..].find(ends_url).map_or(rest.len(), |end| colon + end);
+    for piece in text.split_inclusive(ends_url) {
+        let word = piece.trim_end_matches(ends_url);
+        let (before, url) = word.split_at(url_start(word).unwrap_or(word.len()));
         // What a sentence puts behind a URL is not the last value of its query.
-        let end = scheme + rest[scheme..end].trim_end_matches([':', ',', ';', '.', ')']).len();
-        let end = end.max(colon + "://".len());
-        let url = &rest[scheme..end];
+        let url = url.trim_end_matches([':', ',', ';', '.', ')']);
+        shown.push_str(before);
         match Url::parse(url) {
-            Ok(parsed) if url.contains(['@', '?', '#']) => {
-                let mut parsed = parsed;
+            Ok(mut parsed) if url.contains(['@', '?', '#']) => {
                 parsed.set_fragment(None);
                 shown.push_str(&redacted_url(&parsed));
             }
             Ok(_) => shown.push_str(url),
             Err(_) => shown.push_str(&shown_raw(url)),
         }
-        rest = &rest[end..];
+        shown.push_str(&piece[before.len() + url.len()..]);
     }
-    shown.push_str(rest);
     shown
+}
+
+/// Where a URL begins in `word`: at the scheme before `://`, or at an `http:`, which does without slashes.
+fn url_start(word: &str) -> Option<usize> {
+    let in_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let before_slashes = word
+        .find("://")
+        .map(|colon| word[..colon].trim_end_matches(in_scheme).len());
+    let lower = word.to_ascii_lowercase();
+    let without_slashes = ["http:", "https:"].into_iter().filter_map(|scheme| lower.find(scheme));
+    without_slashes.chain(before_slashes).min()
 }
 
 /// Whether the reference is a `data:` URL, well-formed or not.
@@ -163,6 +165,8 @@ mod tests {
             assert_eq!(without_credentials(same), same, "{same}");
         }
         assert_eq!(without_credentials("ßhttp://me:p/w?@h:port/a x"), "ßhttp://… x");
+        assert_eq!(without_credentials("no 'HTTP:/me:pw@h/a'"), "no 'http://h/a'");
+        assert_eq!(without_credentials("no 'https:/me:pw@://b'"), "no 'https:…'");
     }
 
     #[test]
