@@ -17,7 +17,7 @@ const ENDS_A_URL_IN_A_TEXT: fn(char) -> bool = |c| c.is_whitespace() || c.is_con
 const SECRET: &str = "hunter2hunter2";
 
 fuzz_target!(|text: &str| {
-    check(text);
+    drop(check(text));
     for reference in with_secrets(text) {
         let (shown, debugged) = match check(&reference) {
             Ok(parsed) => (parsed.to_string(), format!("{parsed:?} {:?}", parsed.location())),
@@ -26,7 +26,7 @@ fuzz_target!(|text: &str| {
         assert!(!shown.contains(SECRET), "{reference:?} is shown as {shown:?}");
         assert!(!debugged.contains(SECRET), "{reference:?} is debugged as {debugged:?}");
         // In a text, a blank or a quotation mark ends a URL.
-        if reference.contains("://") && !reference.contains(ENDS_A_URL_IN_A_TEXT) {
+        if !reference.contains(ENDS_A_URL_IN_A_TEXT) {
             let told = without_credentials(&format!("told of '{reference}', it said no"));
             assert!(!told.contains(SECRET), "{reference:?} is told of as {told:?}");
         }

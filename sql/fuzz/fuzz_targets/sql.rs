@@ -14,9 +14,10 @@ use tokio::runtime::{Builder, Runtime};
 /// An input that begins with this line holds the options of a table: `name = value` on each line.
 const OPTIONS: &str = "--options\n";
 
-/// More than twice the text that is complained about, and a page beside it.
+/// Twice the text that is complained about and a page beside it, and a paragraph for each line: every wrong option is
+/// answered with those that there are.
 fn most_characters(text: &str) -> usize {
-    4000 + 2 * text.len()
+    4000 + 2 * text.len() + 1000 * text.lines().count()
 }
 
 thread_local! {
@@ -44,7 +45,10 @@ fn check_error(text: &str, error: &SqlError) {
         let lines = text.matches('\n').count() as u64 + 1;
         assert!((1..=lines).contains(&line), "line {line} of {lines}: {error}");
     }
-    assert!(error.line.is_some() || error.column.is_none(), "a column of no line: {error}");
+    assert!(
+        error.line.is_some() || error.column.is_none(),
+        "a column of no line: {error}"
+    );
     assert_ne!(error.column, Some(0), "columns count from 1: {error}");
     let length = error.to_string().len();
     assert!(length <= most_characters(text), "{length} bytes: {error}");
