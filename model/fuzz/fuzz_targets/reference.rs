@@ -18,6 +18,12 @@ const SECRET: &str = "hunter2hunter2";
 
 fuzz_target!(|text: &str| {
     drop(check(text));
+    // Of any text: no panic.
+    without_credentials(text);
+    // The fuzzer learns the word, and puts it where anybody may see it.
+    if text.contains(SECRET) {
+        return;
+    }
     for reference in with_secrets(text) {
         let (shown, debugged) = match check(&reference) {
             Ok(parsed) => (parsed.to_string(), format!("{parsed:?} {:?}", parsed.location())),
@@ -31,8 +37,6 @@ fuzz_target!(|text: &str| {
             assert!(!told.contains(SECRET), "{reference:?} is told of as {told:?}");
         }
     }
-    // Of any text: no panic.
-    without_credentials(text);
 });
 
 /// URLs around `text` that carry a password or a signature where there can be one.

@@ -24,7 +24,8 @@ pub(super) fn split_fragment(reference: &str) -> Result<(&str, Option<Fragment>)
     let Some((address, fragment)) = reference.rsplit_once('#') else {
         return Ok((reference, None));
     };
-    let shown = || shortened(fragment);
+    // A query that somebody has put behind the fragment may hold a signature.
+    let shown = || shortened(fragment.split(['?', '&']).next().unwrap_or_default());
     let parsed = match fragment.split_once('=') {
         Some(("t", time)) => Some(parse_time(time).ok_or_else(|| {
             format!(
@@ -122,6 +123,14 @@ mod tests {
         for start in ["a.mp4#t=", "a.pdf#page=", "https://h/a.mp4#t="] {
             let error = MediaReference::parse(&(start.to_owned() + &"x".repeat(10_000))).expect_err(start);
             assert!(error.to_string().chars().count() < 300, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_query_behind_the_fragment_is_not_shown() {
+        for reference in ["https://h/a.mp4#t=3?id=5&sig=abc", "https://h/a.pdf#page=&token=abc"] {
+            let error = MediaReference::parse(reference).expect_err(reference).to_string();
+            assert!(!error.contains("abc") && error.contains('#'), "{error}");
         }
     }
 }
