@@ -49,6 +49,10 @@ const KAFKA_CLIENT: u64 = 48 * MIB;
 const LARGEST_AT_ONCE: u64 = 16;
 
 const LEAST_EPOCH_BYTES: u64 = MIB;
+
+/// The whole way from the least to the most, in the steps that a plan takes.
+const WHOLE: u64 = 1000;
+
 const MIB: u64 = 1 << 20;
 
 /// What is given, and what was asked for.
@@ -180,7 +184,7 @@ impl Demand {
             });
         }
         // The most of the way from the least to the most that there is room for, to a thousandth.
-        let share = (0..=1000)
+        let share = (0..=WHOLE)
             .rev()
             .find(|&share| self.at(share, threads).parts.total() <= self.limit);
         Ok(self.at(share.unwrap_or(0), threads))
@@ -201,12 +205,13 @@ impl Demand {
         }
     }
 
-    /// The plan at `share` thousandths of the way.
+    /// The plan at `share` of [`WHOLE`] on the way.
     fn at(&self, share: u64, threads: u64) -> Plan {
         let between = |wish: Wish, least: u64| match wish {
             Wish::Given(value) => value,
             Wish::UpTo(most) if most <= least => most,
-            Wish::UpTo(most) => least + (most - least) / 1000 * share,
+            Wish::UpTo(most) if share == WHOLE => most,
+            Wish::UpTo(most) => least + (most - least) / WHOLE * share,
         };
         let image = match self.probe.image_tokens {
             0 => 0,
@@ -297,7 +302,7 @@ mod tests {
             let limit = mebibytes * MIB;
             let plan = demand(limit).plan().expect("it is enough");
             assert!(plan.parts.total() <= limit, "{plan:?}");
-            let is_most = plan.threads == 8 && plan.decode_memory >= 1535 * MIB && plan.batch_tokens >= 16_000;
+            let is_most = plan.threads == 8 && plan.decode_memory == 1536 * MIB && plan.batch_tokens == 16_384;
             // Steps are coarse where everything is nearly as large as it may grow.
             assert!(is_most || plan.parts.total() >= limit - limit / 25, "{limit}: {plan:?}");
             assert!(plan.batch_tokens >= 2 * 1280 && plan.fetched_bytes >= 64 * MIB);

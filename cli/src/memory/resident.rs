@@ -5,7 +5,12 @@ use std::io;
 
 /// Bytes that are resident of this process and of those that it has started. Pages that they share count for each.
 pub fn resident() -> io::Result<u64> {
-    let mut bytes = own("VmRSS")?;
+    Ok(own("VmRSS")? + children()?)
+}
+
+/// Bytes that are resident of the processes that this one has started.
+fn children() -> io::Result<u64> {
+    let mut bytes = 0;
     for task in fs::read_dir("/proc/self/task")? {
         // A thread may end while it is looked at, and so may a worker.
         let Ok(children) = fs::read_to_string(task?.path().join("children")) else {
@@ -36,21 +41,33 @@ fn field(status: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
     fn children_count() {
         let alone = resident().expect("Linux tells");
         assert!(alone > 1 << 20, "{alone}");
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
+        // A shell that holds a string of 16 MiB, says so, and waits.
+        let mut child = Command::new("sh")
+            .args([
+                "-c",
+                "held=$(head -c 16777216 /dev/zero | tr '\\0' x); echo ${#held}; read -r _",
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
-            .expect("there is a sleep");
-        let both = resident().expect("Linux tells");
-        let own = own("VmRSS").expect("Linux tells");
-        child.kill().expect("it runs");
+            .expect("there is a shell");
+        let mut said = String::new();
+        let output = child.stdout.as_mut().expect("it is piped");
+        BufReader::new(output).read_line(&mut said).expect("it says something");
+        assert_eq!(said.trim(), "16777216");
+        let counted = children().expect("Linux tells");
+        drop(child.stdin.take());
         child.wait().expect("it ends");
-        assert!(both > own, "{both} of {own}");
+        assert!(counted > 15 << 20, "{counted}");
     }
 
     #[test]
