@@ -94,7 +94,11 @@ pub fn without_credentials(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for piece in text.split_inclusive(ends_url) {
         let word = piece.trim_end_matches(ends_url);
-        let (before, url) = word.split_at(url_start(word).unwrap_or(word.len()));
+        let Some(start) = url_start(word) else {
+            shown.push_str(piece);
+            continue;
+        };
+        let (before, url) = word.split_at(start);
         // What a sentence puts behind a URL is not the last value of its query.
         let url = url.trim_end_matches([':', ',', ';', '.', ')']);
         shown.push_str(before);
