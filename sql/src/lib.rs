@@ -30,6 +30,7 @@ mod remembering;
 mod row_numbers;
 mod session;
 mod tokens;
+mod writing;
 
 pub use check::Finding;
 pub use error::{SqlError, SqlErrors};

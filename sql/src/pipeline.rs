@@ -4,13 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Once};
 use std::time::Instant;
 
-use arrow::array::{Array, RecordBatch, UInt32Array, UInt64Array};
-use arrow::compute::take_record_batch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
-use sightstream_connectors::{
-    ConnectorError, Deletion, Epoch, Position, Rejection, Rejections, Sink, Source, SourceRecord, Tombstone,
-};
+use sightstream_connectors::{ConnectorError, Epoch, Position, Sink, Source, SourceRecord, Tombstone};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
@@ -18,7 +15,6 @@ use crate::compute::{Computed, Computer};
 use crate::dead_letters::{EpochFailures, Failures};
 use crate::epoch_table::numbered_schema;
 use crate::failpoints::die_at;
-use crate::outputs::{self, Output};
 use crate::planner::Query;
 use crate::{Progress, SqlError};
 
@@ -77,21 +73,21 @@ impl PipelineError {
     }
 }
 
-fn internal(message: impl std::fmt::Display) -> PipelineError {
+pub(crate) fn internal(message: impl std::fmt::Display) -> PipelineError {
     PipelineError::Connector(ConnectorError::Internal(message.to_string()))
 }
 
 /// An epoch on its way from the computation to the sinks.
-struct InFlight {
-    records: Vec<SourceRecord>,
-    tombstones: Vec<Tombstone>,
-    failures: EpochFailures,
-    position: Position,
-    computed: Vec<Computed>,
+pub(crate) struct InFlight {
+    pub records: Vec<SourceRecord>,
+    pub tombstones: Vec<Tombstone>,
+    pub failures: EpochFailures,
+    pub position: Position,
+    pub computed: Vec<Computed>,
     /// Records read, and how many of them were dropped.
-    total: usize,
-    dropped: usize,
-    started: Instant,
+    pub total: usize,
+    pub dropped: usize,
+    pub started: Instant,
     _counted: Counted,
 }
 
@@ -243,167 +239,6 @@ impl Pipeline {
         self.progress.take_from_flight(total);
         Ok(())
     }
-
-    /// Returns when the epoch's rows are durable, in the sinks or in the dead letters.
-    async fn write(&self, mut epoch: InFlight) -> Result<(), PipelineError> {
-        let write_started = Instant::now();
-        let mut outputs = Vec::with_capacity(self.statements.len());
-        for (statement, computed) in self.statements.iter().zip(std::mem::take(&mut epoch.computed)) {
-            for failure in computed.failures {
-                epoch
-                    .failures
-                    .add_computed(&statement.sink.name, &epoch.records, failure);
-            }
-            outputs.push(Output {
-                sink: Arc::clone(&statement.sink),
-                rows: as_declared(&computed.rows, &statement.sink.schema)?,
-                numbers: computed.numbers,
-            });
-        }
-        if !epoch.tombstones.is_empty() {
-            outputs = outputs::by_sink(outputs).map_err(internal)?;
-            for output in &outputs {
-                self.warn_of_other_keys(output, &epoch.records);
-            }
-        }
-        let mut counts = Vec::with_capacity(outputs.len());
-        for output in &outputs {
-            counts.push(self.write_output(output, &mut epoch).await?);
-        }
-        die_at("after-write");
-        for output in &outputs {
-            output.sink.sink.lock().await.flush().await?;
-        }
-        self.failures.write(epoch.failures).await?;
-        for (output, (written, deleted)) in outputs.iter().zip(counts) {
-            self.progress.add_written(&output.sink.name, written);
-            self.progress.add_deleted(&output.sink.name, deleted);
-        }
-        self.progress.add_read(&self.table, epoch.total);
-        self.progress.add_dropped(&self.table, epoch.dropped);
-        metrics::histogram!("sightstream_epoch_write_seconds", "table" => self.table.clone())
-            .record(write_started.elapsed());
-        metrics::histogram!("sightstream_epoch_seconds", "table" => self.table.clone()).record(epoch.started.elapsed());
-        Ok(())
-    }
-
-    /// Tells, once, that tombstones do not delete what they seem to: the rows' ids are not their records' keys.
-    fn warn_of_other_keys(&self, output: &Output, records: &[SourceRecord]) {
-        if let Some((id, key)) = output.other_key(records) {
-            let (source, table) = (&self.table, &output.sink.name);
-            self.other_keys.call_once(|| {
-                tracing::warn!(
-                    source,
-                    table,
-                    id,
-                    key,
-                    "a row's id is not the key of its record; tombstones delete the rows whose ids are their keys"
-                );
-            });
-        }
-    }
-
-    /// Writes the rows of `output` with the epoch's tombstones between them. Gives how many rows and tombstones the sink
-    /// took.
-    async fn write_output(&self, output: &Output, epoch: &mut InFlight) -> Result<(usize, usize), PipelineError> {
-        let sink = &output.sink;
-        let number = |row: usize| output.numbers.as_ref().map(|numbers| numbers.value(row));
-        let (rows, kept) = self.take_out_nulls(sink, &output.rows, |row, reason| {
-            epoch
-                .failures
-                .add_refused(&sink.name, &epoch.records, number(row), reason);
-        })?;
-        let place = |row: usize| kept.as_ref().map_or(row, |kept| kept.value(row) as usize);
-        let sequence: Vec<u64> = (0..rows.num_rows()).filter_map(|row| number(place(row))).collect();
-        if !epoch.tombstones.is_empty() && sequence.len() < rows.num_rows() {
-            return Err(internal("rows of a stream have lost their numbers"));
-        }
-        let deletions: Vec<Deletion> = epoch
-            .tombstones
-            .iter()
-            .map(|tombstone| Deletion {
-                key: tombstone.record.key.clone(),
-                before: sequence.partition_point(|&number| number < tombstone.preceding as u64),
-            })
-            .collect();
-        if rows.num_rows() == 0 && deletions.is_empty() {
-            return Ok((0, 0));
-        }
-        let rejections = if deletions.is_empty() {
-            Rejections {
-                rows: sink.sink.lock().await.write(&rows).await?,
-                deletions: Vec::new(),
-            }
-        } else {
-            sink.sink.lock().await.write_and_delete(&rows, &deletions).await?
-        };
-        let written = rows.num_rows() - rejections.rows.len();
-        let deleted = deletions.len() - rejections.deletions.len();
-        for rejection in rejections.rows {
-            let number = number(place(rejection.row));
-            epoch
-                .failures
-                .add_refused(&sink.name, &epoch.records, number, rejection.reason);
-        }
-        for Rejection { row, reason } in rejections.deletions {
-            epoch
-                .failures
-                .add_tombstone(&sink.name, row, &epoch.tombstones[row].record, reason);
-        }
-        Ok((written, deleted))
-    }
-
-    /// The rows of `batch` that have a value in every `NOT NULL` column of `sink`, with their places in `batch` if any row
-    /// is left out; `refuse` gets those.
-    fn take_out_nulls(
-        &self,
-        sink: &SharedSink,
-        batch: &RecordBatch,
-        mut refuse: impl FnMut(usize, String),
-    ) -> Result<(RecordBatch, Option<UInt32Array>), PipelineError> {
-        let mut refused = vec![false; batch.num_rows()];
-        for (field, column) in sink.schema.fields().iter().zip(batch.columns()) {
-            if field.is_nullable() || column.null_count() == 0 {
-                continue;
-            }
-            for row in (0..batch.num_rows()).filter(|&row| column.is_null(row)) {
-                refused[row] = true;
-                refuse(
-                    row,
-                    format!(
-                        "the column {} of {} is NOT NULL, but the row has NULL there",
-                        field.name(),
-                        sink.name
-                    ),
-                );
-            }
-        }
-        if !refused.contains(&true) {
-            return Ok((batch.clone(), None));
-        }
-        let kept: UInt32Array = refused
-            .iter()
-            .enumerate()
-            .filter(|(_, refused)| !**refused)
-            .map(|(row, _)| row as u32)
-            .collect();
-        let rows = take_record_batch(batch, &kept).map_err(internal)?;
-        Ok((rows, Some(kept)))
-    }
-}
-
-/// `batch` with the names and the metadata of the declared columns: expressions do not keep which text is JSON. NULLs are
-/// looked for row by row.
-fn as_declared(batch: &RecordBatch, declared: &Schema) -> Result<RecordBatch, PipelineError> {
-    let fields: Vec<Field> = declared
-        .fields()
-        .iter()
-        .zip(batch.columns())
-        .map(|(field, column)| {
-            Field::new(field.name(), column.data_type().clone(), true).with_metadata(field.metadata().clone())
-        })
-        .collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), batch.columns().to_vec()).map_err(internal)
 }
 
 /// `batch` with a last column that numbers its rows from `first`.

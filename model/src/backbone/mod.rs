@@ -8,6 +8,7 @@ pub mod config;
 mod cpu;
 pub mod layer;
 pub mod modules;
+pub mod queries;
 mod raw_config;
 pub mod rope;
 pub mod text;

@@ -4,8 +4,9 @@ use candle_core::{Result, Tensor};
 
 use super::attention::Segments;
 use super::config::TextConfig;
-use super::layer::{HeadSizes, Layer, Mlp, Queries};
+use super::layer::{Layer, Mlp};
 use super::modules::Norm;
+use super::queries::{HeadSizes, Queries};
 use super::rope::RotaryTable;
 use super::weights::Scope;
 use crate::error::ModelError;

@@ -4,7 +4,9 @@ mod brokers;
 mod buffer;
 mod commit;
 mod consumer;
+mod events;
 mod gaps;
+mod record;
 mod start;
 
 use std::collections::BTreeMap;
@@ -23,8 +25,9 @@ use crate::format::RecordDecoder;
 use crate::{Admission, ConnectorError, Epoch, Position, Source, SourceContext, Tombstone, Waits};
 use buffer::{Buffer, Content, Entry, Taken};
 use commit::{Outcome, outcome};
-pub(super) use consumer::source_record;
-use consumer::{Reader, SourceConsumer};
+use consumer::Reader;
+use events::SourceConsumer;
+pub(super) use record::source_record;
 use start::{Standing, committed, connect, standings};
 
 /// How often the offsets that other members have committed are asked for.

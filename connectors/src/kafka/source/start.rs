@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::buffer::Buffer;
-use super::consumer::{SourceConsumer, SourceEvents};
+use super::events::{SourceConsumer, SourceEvents};
 use super::gaps::Gap;
 use crate::kafka::client::{Connection, REQUEST_TIMEOUT, RETRY_PAUSE};
 use crate::kafka::config::Start;
