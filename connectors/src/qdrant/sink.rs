@@ -119,6 +119,20 @@ impl QdrantSink {
 }
 
 impl QdrantSink {
+    /// After points were refused: whether it is theirs to answer for. A collection that was made anew with other vectors
+    /// refuses every one.
+    async fn check_unchanged(&self, known: &Description) -> Result<(), ConnectorError> {
+        let now = self.backend.describe(&known.name).await?;
+        if now.is_some_and(|now| now.layout.vectors == known.layout.vectors) {
+            return Ok(());
+        }
+        Err(self.backend.refusal(format!(
+            "the collection '{}' has other vectors than when this job began to write to it: somebody has made it anew, or \
+             deleted it. Start the job again, and it makes or checks its collection",
+            known.name
+        )))
+    }
+
     /// Removes points from the table's collection, if there is one yet.
     async fn delete(
         &self,
@@ -197,6 +211,9 @@ impl Sink for QdrantSink {
                 continue;
             }
             let refused = self.backend.upsert(&collection.name, points).await?;
+            if !refused.is_empty() {
+                self.check_unchanged(&collection).await?;
+            }
             metrics::counter!("sightstream_qdrant_points_upserted_total")
                 .increment((rows.len() - refused.len()) as u64);
             rejections.extend(refused.into_iter().map(|(index, reason)| Rejection {

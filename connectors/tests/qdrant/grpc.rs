@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sightstream_connectors::ConnectorError;
+use sightstream_connectors::VectorSpace;
 use sightstream_connectors::qdrant::testing::TestServer;
 use sightstream_connectors::qdrant::{PointId, Store};
 use tonic::Code;
@@ -240,6 +241,35 @@ async fn a_collection_that_vanished_is_an_error() {
     server.fail("upsert", Code::NotFound, 1);
     let error = sink.write(&many(1)).await.expect_err("the collection is gone");
     assert!(!error.is_transient(), "{error}");
+}
+
+#[tokio::test]
+async fn a_collection_that_was_made_anew_with_other_vectors_is_an_error_and_no_rows_fault() {
+    let (before, after) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
+    let server = TestServer::start(after.path(), None).await.expect("the server starts");
+    let narrow = VectorSpace {
+        dimension: 2,
+        ..space("demo", "abc")
+    };
+    drop(open(&media(&server.url()), &of(narrow)).await.expect("the sink opens"));
+    server.stop().await;
+
+    let server = TestServer::start(before.path(), None).await.expect("the server starts");
+    let address = server.address();
+    let sink = open(&media(&server.url()), &of(space("demo", "abc")))
+        .await
+        .expect("the sink opens");
+    write(sink.as_ref(), &many(1)).await;
+    server.stop().await;
+    let _server = TestServer::start_at(after.path(), address, None)
+        .await
+        .expect("the server starts again");
+    let error = sink.write(&many(2)).await.expect_err("no point fits any more");
+    assert!(!error.is_transient(), "{error}");
+    assert!(error.to_string().contains("has other vectors"), "{error}");
 }
 
 #[tokio::test]

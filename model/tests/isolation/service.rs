@@ -32,7 +32,11 @@ fn service(decoder: DecoderIsolation) -> Result<EmbeddingService, String> {
         ..EncoderOptions::default()
     };
     let encoder = Encoder::load(&options).expect("the demo checkpoint is built in");
-    let fetcher = Fetcher::new(FetchOptions::default()).expect("a fetcher");
+    let fetcher = Fetcher::new(FetchOptions {
+        allow_directories: vec!["/".into()],
+        ..FetchOptions::default()
+    })
+    .expect("a fetcher");
     let options = ServiceOptions {
         decoder,
         preprocess_threads: 3,
