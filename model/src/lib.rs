@@ -11,6 +11,7 @@ pub mod error;
 pub mod fetch;
 pub mod inspect;
 pub mod isolation;
+pub mod kind;
 pub mod media;
 pub mod pooling;
 pub mod processor;

@@ -3,6 +3,7 @@
 mod address;
 mod budget;
 mod connector;
+mod content;
 mod file;
 mod guard;
 mod http;
@@ -24,6 +25,7 @@ use crate::error::{MediaError, ModelError};
 use crate::reference::{Location, MediaReference, is_data, shortened};
 pub use address::{AddressClass, special};
 pub use budget::{FetchedBytes, Share};
+pub use content::{Content, Identity, MediaFile};
 pub use guard::{Resolver, SystemResolver};
 pub use ipnet::IpNet;
 pub use options::FetchOptions;

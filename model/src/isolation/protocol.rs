@@ -98,6 +98,7 @@ impl Reply {
                 let frames = vec![image.dimensions()];
                 (Self::Image { frames }, image.into_raw())
             }
+            Ok(Media::Page(_) | Media::Clip(_)) => refused(Refusal::Unsupported, "it has parts".into()),
             Err(MediaError::TooLarge { message, .. }) => refused(Refusal::TooLarge, message),
             Err(MediaError::Unsupported { message, .. }) => refused(Refusal::Unsupported, message),
             Err(MediaError::Panicked { message, .. }) => refused(Refusal::Panicked, message),

@@ -1,6 +1,11 @@
 //! From bytes to a medium: what they are is seen by their content, then they are decoded.
 
+pub mod document;
+mod failure;
 pub mod image;
+mod parts;
+mod reader;
+pub mod video;
 
 use std::borrow::Cow;
 
@@ -9,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::MediaError;
 use crate::reference::Fragment;
+pub use parts::{Parts, Segmentation};
+pub use reader::{Answer, Question, Reader, Reading};
 
 /// What is read here, for messages.
 const READABLE: &str = "images (JPEG, PNG, WebP, GIF, BMP, TIFF) and text can be read";
@@ -20,6 +27,10 @@ pub enum Media {
     Text(String),
     /// An image: 8-bit RGB, upright.
     Image(RgbImage),
+    /// A page of a document: 8-bit RGB.
+    Page(RgbImage),
+    /// Frames of a video, in order: 8-bit RGB, upright, all of one size.
+    Clip(Vec<RgbImage>),
 }
 
 impl Media {
@@ -32,6 +43,8 @@ impl Media {
         let kind = match self {
             Self::Text(_) => "text",
             Self::Image(_) => "an image",
+            Self::Page(_) => "a page",
+            Self::Clip(_) => "an animation",
         };
         let part = match fragment {
             Fragment::Time { .. } => "span of time (#t=)",

@@ -159,7 +159,7 @@ impl Processor {
         let media = media.media();
         let text = match media {
             Media::Text(text) => text.as_str(),
-            Media::Image(_) => "",
+            Media::Image(_) | Media::Page(_) | Media::Clip(_) => "",
         };
         let instruction_text = instruction.unwrap_or_default();
         let bytes = text.len() + instruction_text.len();
@@ -183,7 +183,15 @@ impl Processor {
         }
         let vision = match media {
             Media::Text(_) => None,
-            Media::Image(image) => Some(patches::image_patches(image, &self.config, &self.normalisation)),
+            Media::Image(image) | Media::Page(image) => {
+                Some(patches::image_patches(image, &self.config, &self.normalisation))
+            }
+            Media::Clip(_) => {
+                return Err(MediaError::Unsupported {
+                    name: name.to_owned(),
+                    message: "it is a video".into(),
+                });
+            }
         };
         let token_ids = self.tokens(media, instruction, vision.as_ref(), name)?;
         Ok(ModelInput { token_ids, vision })

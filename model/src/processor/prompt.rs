@@ -18,7 +18,9 @@ pub const DEFAULT_IMAGE_INSTRUCTION: &str = "Represent the given image.";
 /// empty one.
 pub fn prompt(media: &Media, instruction: Option<&str>) -> String {
     match media {
-        Media::Image(_) => format!("{IMAGE_PAD} {}", instruction.unwrap_or(DEFAULT_IMAGE_INSTRUCTION)),
+        Media::Image(_) | Media::Page(_) | Media::Clip(_) => {
+            format!("{IMAGE_PAD} {}", instruction.unwrap_or(DEFAULT_IMAGE_INSTRUCTION))
+        }
         Media::Text(text) => match instruction.unwrap_or_default() {
             "" => text.clone(),
             instruction if text.is_empty() => instruction.to_owned(),

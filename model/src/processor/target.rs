@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::resize::{self, LARGEST_ASPECT_RATIO};
@@ -48,12 +49,24 @@ impl PixelTarget {
     fn resized(&self, media: &Media) -> Option<Media> {
         match media {
             Media::Text(_) => None,
-            Media::Image(image) => {
-                match resize::resize_for_model(image, self.factor, self.min_pixels, self.max_pixels) {
-                    Cow::Borrowed(_) => None,
-                    Cow::Owned(resized) => Some(Media::Image(resized)),
-                }
+            Media::Image(image) => self.resized_image(image).map(Media::Image),
+            Media::Page(image) => self.resized_image(image).map(Media::Page),
+            Media::Clip(frames) => {
+                let resized = frames.iter().map(|frame| self.fit_image(frame.clone()));
+                Some(Media::Clip(resized.collect()))
             }
+        }
+    }
+
+    /// Resizes one image, unless it has its size already.
+    pub fn fit_image(&self, image: RgbImage) -> RgbImage {
+        self.resized_image(&image).unwrap_or(image)
+    }
+
+    fn resized_image(&self, image: &RgbImage) -> Option<RgbImage> {
+        match resize::resize_for_model(image, self.factor, self.min_pixels, self.max_pixels) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(resized) => Some(resized),
         }
     }
 
@@ -61,7 +74,12 @@ impl PixelTarget {
     pub fn accept(&self, media: Media) -> Option<FittedMedia<'static>> {
         let fits = match &media {
             Media::Text(_) => true,
-            Media::Image(image) => self.admits(image.width(), image.height()),
+            Media::Image(image) | Media::Page(image) => self.admits(image.width(), image.height()),
+            Media::Clip(frames) => {
+                let size = frames.first().map(RgbImage::dimensions);
+                let admitted = size.is_some_and(|(width, height)| self.admits(width, height));
+                admitted && frames.iter().all(|frame| Some(frame.dimensions()) == size)
+            }
         };
         fits.then_some(FittedMedia(Cow::Owned(media)))
     }

@@ -20,29 +20,11 @@ use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, Pixel, RgbImage};
 
+pub(crate) use super::failure::Failure;
 use super::{DecodeLimits, READABLE};
-use crate::error::MediaError;
 
 /// What is said of a file whose end is missing.
 const ENDS_EARLY: &str = "the image data ends too early";
-
-/// Why an image does not decode, before it has a name.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    TooLarge(String),
-    Unsupported(String),
-    Corrupt(String),
-}
-
-impl Failure {
-    pub(crate) fn into_media_error(self, name: String) -> MediaError {
-        match self {
-            Self::TooLarge(message) => MediaError::TooLarge { name, message },
-            Self::Unsupported(message) => MediaError::Unsupported { name, message },
-            Self::Corrupt(message) => MediaError::Corrupt { name, message },
-        }
-    }
-}
 
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {

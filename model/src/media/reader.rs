@@ -1,0 +1,159 @@
+//! Reads media, and keeps the one that was read last open: the windows of a video and the pages of a document are asked for
+//! one after the other.
+
+use std::io;
+
+use ::image::RgbImage;
+
+use super::document::Document;
+use super::failure::Failure;
+use super::parts::{Parts, Segmentation};
+use super::video::Video;
+use super::{DecodeLimits, Media};
+use crate::error::MediaError;
+use crate::fetch::{Content, Identity};
+use crate::kind::Kind;
+use crate::reference::Fragment;
+
+/// What is asked of a medium.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// The one input that the reference names, or its parts where it has several.
+    Input,
+    /// Its parts alone.
+    Parts,
+}
+
+/// How a medium is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// What the bytes are said to be.
+    pub media_type: Option<&'a str>,
+    /// Which part is meant.
+    pub fragment: Option<&'a Fragment>,
+    /// What is asked.
+    pub question: Question,
+    /// What the decoded medium may hold.
+    pub limits: &'a DecodeLimits,
+    /// How media with a length become inputs.
+    pub segmentation: &'a Segmentation,
+    /// The redacted reference, for errors.
+    pub name: &'a str,
+}
+
+/// What a medium gives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// One input.
+    Media(Media),
+    /// Its parts.
+    Parts(Parts),
+}
+
+/// Reads media.
+#[derive(Debug, Default)]
+pub struct Reader {
+    open: Option<(Option<Identity>, Opened)>,
+}
+
+#[derive(Debug)]
+enum Opened {
+    Video(Video),
+    Document(Document),
+}
+
+impl Reader {
+    /// Answers a question about a medium. `fit` brings each image to the size that is kept of it, as soon as it is decoded:
+    /// a clip of eight large frames is never whole in memory.
+    ///
+    /// # Errors
+    /// [`MediaError::Unsupported`], [`MediaError::Corrupt`] or [`MediaError::TooLarge`]. The decoders are libraries: whoever
+    /// must go on after a panic in one of them catches it.
+    pub fn read(
+        &mut self,
+        content: &Content,
+        reading: &Reading<'_>,
+        fit: &dyn Fn(RgbImage) -> RgbImage,
+    ) -> Result<Answer, MediaError> {
+        let name = || reading.name.to_owned();
+        let unreadable = |error: io::Error| MediaError::Unavailable {
+            name: name(),
+            message: error.to_string(),
+        };
+        let kind = Kind::of(&content.head().map_err(unreadable)?, reading.media_type);
+        if kind == Kind::Other {
+            let bytes = content.bytes().map_err(unreadable)?;
+            let media = super::decode(&bytes, reading.media_type, reading.limits, reading.name)?;
+            return Ok(match (reading.question, media.whole(reading.fragment, reading.name)?) {
+                (Question::Parts, _) => Answer::Parts(Parts::Whole),
+                (Question::Input, Media::Image(image)) => Answer::Media(Media::Image(fit(image))),
+                (Question::Input, media) => Answer::Media(media),
+            });
+        }
+        self.open(kind, content, reading)
+            .and_then(|opened| opened.read(reading, fit))
+            .map_err(|failure| failure.into_media_error(name()))
+    }
+
+    /// The medium, opened unless it is open.
+    fn open(&mut self, kind: Kind, content: &Content, reading: &Reading<'_>) -> Result<&mut Opened, Failure> {
+        let identity = content.identity();
+        let opened = match self.open.take() {
+            Some((open, opened)) if open.is_some() && open == identity => opened,
+            _ if kind == Kind::Document => Opened::Document(Document::open(content)?),
+            _ => Opened::Video(Video::open(content, reading.limits)?),
+        };
+        Ok(&mut self.open.insert((identity, opened)).1)
+    }
+}
+
+impl Opened {
+    fn read(&mut self, reading: &Reading<'_>, fit: &dyn Fn(RgbImage) -> RgbImage) -> Result<Answer, Failure> {
+        let Reading {
+            fragment,
+            question,
+            limits,
+            segmentation,
+            ..
+        } = *reading;
+        match (self, fragment) {
+            (Self::Video(video), None)
+                if question == Question::Parts || video.duration() > segmentation.longest_clip =>
+            {
+                Ok(Answer::Parts(match video.duration() {
+                    duration if duration > segmentation.longest_clip => Parts::Windows { duration },
+                    _ => Parts::Whole,
+                }))
+            }
+            (_, Some(_)) if question == Question::Parts => Ok(Answer::Parts(Parts::Whole)),
+            (Self::Video(video), None) => video.clip(None, segmentation.frames, fit).map(clip),
+            (Self::Video(video), Some(&Fragment::Time { start, end })) => {
+                let span = Some((start, end.unwrap_or(f64::INFINITY)));
+                video.clip(span, segmentation.frames, fit).map(clip)
+            }
+            (Self::Document(document), None) if question == Question::Parts || document.pages() > 1 => {
+                Ok(Answer::Parts(Parts::Pages(document.pages())))
+            }
+            (Self::Document(document), None) => document
+                .page(1, segmentation.page_dpi, limits)
+                .map(|page| page_of(fit(page))),
+            (Self::Document(document), Some(&Fragment::Page(page))) => document
+                .page(page, segmentation.page_dpi, limits)
+                .map(|page| page_of(fit(page))),
+            (Self::Video(_), Some(Fragment::Page(_))) => {
+                Err(Failure::Unsupported("a video has no page (#page=)".into()))
+            }
+            (Self::Document(_), Some(Fragment::Time { .. })) => {
+                Err(Failure::Unsupported("a document has no span of time (#t=)".into()))
+            }
+        }
+    }
+}
+
+fn clip(frames: Vec<RgbImage>) -> Answer {
+    Answer::Media(Media::Clip(frames))
+}
+
+fn page_of(page: RgbImage) -> Answer {
+    Answer::Media(Media::Page(page))
+}
