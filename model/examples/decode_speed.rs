@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sightstream_model::fetch::Fetched;
+use sightstream_model::fetch::{Content, Fetched};
 use sightstream_model::isolation::{Decoder, DecoderIsolation, WorkerOptions, run_worker};
-use sightstream_model::media::DecodeLimits;
+use sightstream_model::media::{DecodeLimits, Question, Segmentation};
 use sightstream_model::processor::PixelTarget;
 
 /// The argument that makes this executable a worker.
@@ -100,13 +100,14 @@ fn cpu_seconds() -> f64 {
 /// What `threads` need that decode the same medium again and again.
 fn measure(isolation: DecoderIsolation, bytes: &Bytes, threads: usize, time: Duration) -> Cost {
     let cpu = cpu_seconds();
-    let decoder = Decoder::new(isolation, DecodeLimits::default(), TARGET).expect("usable options");
+    let decoder =
+        Decoder::new(isolation, DecodeLimits::default(), Segmentation::default(), TARGET).expect("usable options");
     let decode = || {
         let fetched = Fetched {
-            bytes: bytes.clone(),
+            content: Content::Memory(bytes.clone()),
             media_type: None,
         };
-        decoder.decode(&fetched, None, "it").expect("it decodes")
+        decoder.read(&fetched, None, Question::Input, "it").expect("it decodes")
     };
     let (decoded, warm) = (AtomicUsize::new(0), std::sync::Barrier::new(threads + 1));
     let mut took = Duration::ZERO;

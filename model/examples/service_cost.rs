@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use sightstream_model::error::{MediaError, ModelError};
-use sightstream_model::fetch::{FetchPlace, Fetched};
+use sightstream_model::fetch::{Content, FetchPlace, Fetched};
 use sightstream_model::processor::ModelInput;
 use sightstream_model::reference::MediaReference;
 use sightstream_model::service::{Backend, EmbedError, EmbeddingService, Prepare, ServiceOptions};
@@ -54,7 +54,7 @@ impl Prepare for NoMedia {
     async fn fetch(&self, _: &MediaReference, place: &mut FetchPlace) -> Result<Fetched, MediaError> {
         place.take().await;
         Ok(Fetched {
-            bytes: Bytes::new(),
+            content: Content::Memory(Bytes::new()),
             media_type: None,
         })
     }

@@ -18,7 +18,7 @@ fn read(name: &str) -> Vec<u8> {
 fn decode_named(bytes: &[u8], name: &str, limits: &DecodeLimits) -> Result<RgbImage, MediaError> {
     match decode(bytes, None, limits, name)? {
         Media::Image(image) => Ok(image),
-        Media::Text(text) => panic!("{name} was taken for text: {text}"),
+        other => panic!("{name} was taken for {other:?}"),
     }
 }
 

@@ -67,6 +67,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
                 );
             }
         }
+        Media::Page(_) | Media::Clip(_) => unreachable!("only a reader opens documents and videos"),
     }
     match PROCESSOR.process(&media, None, "it") {
         Ok(input) => {

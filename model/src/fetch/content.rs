@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::error::MediaError;
 use crate::kind::HEAD;
 
 /// What tells one content from another: equal ones are of equal bytes.
@@ -92,6 +91,14 @@ impl Content {
                 Ok(length)
             }
             Self::File(file) => file.file.read_at(buffer, offset),
+        }
+    }
+
+    /// How many bytes of it are in memory.
+    pub fn in_memory(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::File(_) => 0,
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{FetchOptions, Fetched, media_type_by_extension, metrics, too_large};
+use super::{Content, FetchOptions, Fetched, media_type_by_extension, metrics, too_large};
 use crate::error::{MediaError, ModelError};
 
 /// Reads regular files that lie below one of the allowed directories, symbolic links resolved.
@@ -61,7 +61,10 @@ impl Files {
             .await
             .expect("reading a file does not panic, and the runtime outlives its tasks")?;
         metrics::bytes(bytes.len());
-        Ok(Fetched { bytes, media_type })
+        Ok(Fetched {
+            content: Content::Memory(bytes),
+            media_type,
+        })
     }
 
     fn read_blocking(&self, path: &Path, name: &str) -> Result<Bytes, MediaError> {

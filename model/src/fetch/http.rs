@@ -12,7 +12,7 @@ use url::Url;
 use super::guard::{ForbiddenAddress, GuardedResolver, NetworkGuard, Resolver};
 use super::place::Trip;
 use super::retry::Failure;
-use super::{FetchOptions, Fetched, collect, media_type_or_extension};
+use super::{Content, FetchOptions, Fetched, collect, media_type_or_extension};
 use crate::error::{MediaError, ModelError};
 use crate::reference::redacted_url;
 
@@ -114,7 +114,10 @@ impl HttpClient {
         let media_type = media_type_or_extension(stated, url.path());
         let expected = response.content_length();
         let bytes = collect(response.bytes_stream(), expected, self.max_bytes, name, failed).await?;
-        Ok(Answer::Content(Fetched { bytes, media_type }))
+        Ok(Answer::Content(Fetched {
+            content: Content::Memory(bytes),
+            media_type,
+        }))
     }
 }
 

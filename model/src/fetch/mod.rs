@@ -37,13 +37,13 @@ use retry::Attempts;
 /// once or twice.
 const TOLD_WAIT: Duration = Duration::from_secs(1);
 
-/// The bytes of a medium.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A medium before it is decoded.
+#[derive(Debug, Clone)]
 pub struct Fetched {
-    /// The content.
-    pub bytes: Bytes,
+    /// The bytes: in memory, or in a file.
+    pub content: Content,
     /// What the server, the store, the `data:` URL or the file's extension says they are, parameters included. A hint:
-    /// [`crate::media::decode`] looks at the content first.
+    /// [`crate::media::Reader`] looks at the content first.
     pub media_type: Option<String>,
 }
 
@@ -139,7 +139,7 @@ impl Fetcher {
             Location::Data { media_type, bytes } => {
                 trip.start().await;
                 within(bytes.clone(), options.max_bytes, &name).map(|bytes| Fetched {
-                    bytes,
+                    content: Content::Memory(bytes),
                     media_type: Some(media_type.clone()),
                 })
             }

@@ -17,7 +17,7 @@ use super::connector::{Answered, Connector};
 use super::http::{source, status_error, transport_error};
 use super::place::Trip;
 use super::retry::Failure;
-use super::{FetchOptions, Fetched, Resolver, collect, media_type_or_extension};
+use super::{Content, FetchOptions, Fetched, Resolver, collect, media_type_or_extension};
 use crate::error::MediaError;
 use crate::reference::without_credentials;
 
@@ -75,7 +75,10 @@ impl ObjectStores {
             let stream = object.into_stream();
             let failed = |error| failed(error, name).error;
             let bytes = collect(stream, Some(expected), self.max_bytes, name, failed).await?;
-            Ok(Fetched { bytes, media_type })
+            Ok(Fetched {
+                content: Content::Memory(bytes),
+                media_type,
+            })
         })
         .await?
     }

@@ -39,6 +39,7 @@ mod confine;
 mod pool;
 mod process;
 mod protocol;
+mod readers;
 mod stderr;
 mod worker;
 
@@ -48,13 +49,14 @@ use std::time::{Duration, Instant};
 use ::metrics::{Unit, describe_counter, describe_gauge, describe_histogram, histogram};
 
 use crate::error::{MediaError, ModelError};
-use crate::fetch::Fetched;
-use crate::media::{self, DecodeLimits};
+use crate::fetch::{Content, Fetched};
+use crate::media::{self, DecodeLimits, Parts, Question, Reader, Segmentation};
 use crate::processor::{FittedMedia, PixelTarget};
 use crate::reference::Fragment;
 pub use pool::Unavailable;
 use pool::WorkerPool;
 pub use protocol::DecodeJob;
+use readers::ReaderPool;
 pub use worker::{WorkerError, run_worker, serve};
 
 const DECODE_SECONDS: &str = "sightstream_decode_seconds";
@@ -129,8 +131,25 @@ pub enum DecodeError {
 #[derive(Debug)]
 pub struct Decoder {
     limits: DecodeLimits,
+    segmentation: Segmentation,
     target: PixelTarget,
-    workers: Option<WorkerPool>,
+    place: Place,
+}
+
+/// Where it is decoded.
+#[derive(Debug)]
+enum Place {
+    InProcess(ReaderPool),
+    Workers(WorkerPool),
+}
+
+/// What a medium gives, with pixels of the size that a checkpoint sees.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FittedAnswer {
+    /// One input.
+    Media(FittedMedia<'static>),
+    /// Its parts.
+    Parts(Parts),
 }
 
 impl Decoder {
@@ -138,55 +157,73 @@ impl Decoder {
     ///
     /// # Errors
     /// [`ModelError::Option`] for worker options that cannot be used.
-    pub fn new(isolation: DecoderIsolation, limits: DecodeLimits, target: PixelTarget) -> Result<Self, ModelError> {
-        let workers = match isolation {
-            DecoderIsolation::InProcess => None,
+    pub fn new(
+        isolation: DecoderIsolation,
+        limits: DecodeLimits,
+        segmentation: Segmentation,
+        target: PixelTarget,
+    ) -> Result<Self, ModelError> {
+        let place = match isolation {
+            DecoderIsolation::InProcess => Place::InProcess(ReaderPool::default()),
             DecoderIsolation::Workers(options) => {
                 options.validate()?;
-                Some(WorkerPool::new(options)?)
+                Place::Workers(WorkerPool::new(options)?)
             }
         };
         Ok(Self {
             limits,
+            segmentation,
             target,
-            workers,
+            place,
         })
     }
 
     /// Starts a first worker where there are any, so that a command that cannot be run is found before it is needed.
     ///
-    /// A worker ends with the thread that starts it: call this, and [`Decoder::decode`], on threads that stay.
+    /// A worker ends with the thread that starts it: call this, and [`Decoder::read`], on threads that stay.
     ///
     /// # Errors
     /// [`Unavailable`], at once.
     pub fn warm_up(&self) -> Result<(), Unavailable> {
-        self.workers.as_ref().map_or(Ok(()), WorkerPool::warm_up)
+        match &self.place {
+            Place::InProcess(_) => Ok(()),
+            Place::Workers(workers) => workers.warm_up(),
+        }
     }
 
-    /// Decodes a medium. `name` is the redacted reference, for errors. Blocks.
+    /// Answers a question about a medium: decodes it, or a part of it, or tells its parts. `name` is the redacted reference,
+    /// for errors. Blocks.
     ///
     /// # Errors
-    /// What [`media::decode`] and [`media::Media::whole`] give, and what becomes of workers. A panic of a decoder in this
-    /// process passes through.
-    pub fn decode(
+    /// What [`media::Reader::read`] gives, and what becomes of workers. A panic of a decoder in this process passes through.
+    pub fn read(
         &self,
         fetched: &Fetched,
         fragment: Option<&Fragment>,
+        question: Question,
         name: &str,
-    ) -> Result<FittedMedia<'static>, DecodeError> {
+    ) -> Result<FittedAnswer, DecodeError> {
         let started = Instant::now();
         let job = DecodeJob {
             media_type: fetched.media_type.clone(),
             fragment: fragment.copied(),
+            question,
             limits: self.limits,
+            segmentation: self.segmentation,
             target: self.target,
         };
-        let decoded = match &self.workers {
-            Some(workers) if media::needs_decoder(&fetched.bytes) => workers.decode(&job, &fetched.bytes, name),
-            _ => job.decode(&fetched.bytes, name).map_err(DecodeError::Media),
+        let answer = match &self.place {
+            Place::InProcess(readers) => readers.read(&job, &fetched.content, name),
+            Place::Workers(workers) => match &fetched.content {
+                // It needs no decoder.
+                Content::Memory(bytes) if !media::needs_decoder(bytes, fetched.media_type.as_deref()) => job
+                    .read(&mut Reader::default(), &fetched.content, name)
+                    .map_err(DecodeError::Media),
+                content => workers.read(&job, content, name),
+            },
         };
         histogram!(DECODE_SECONDS).record(started.elapsed().as_secs_f64());
-        decoded
+        answer
     }
 }
 

@@ -10,9 +10,9 @@ use ::metrics::{counter, gauge};
 use super::process::{Death, Worker};
 use super::protocol::DecodeJob;
 use super::stderr::LogBudget;
-use super::{DecodeError, WorkerOptions};
+use super::{DecodeError, FittedAnswer, WorkerOptions};
 use crate::error::{MediaError, ModelError};
-use crate::processor::FittedMedia;
+use crate::fetch::Content;
 
 pub(super) const WORKERS: &str = "sightstream_decode_workers";
 pub(super) const WORKER_ENDS: &str = "sightstream_decode_worker_ends_total";
@@ -66,20 +66,15 @@ impl WorkerPool {
         Ok(())
     }
 
-    /// Has a medium decoded. Blocks.
-    pub(super) fn decode(
-        &self,
-        job: &DecodeJob,
-        bytes: &[u8],
-        name: &str,
-    ) -> Result<FittedMedia<'static>, DecodeError> {
+    /// Has a medium read. Blocks.
+    pub(super) fn read(&self, job: &DecodeJob, content: &Content, name: &str) -> Result<FittedAnswer, DecodeError> {
         let mut tries = 1;
         let mut worker = match self.take() {
             Some(worker) => worker,
             None => self.launch()?,
         };
         loop {
-            let error = match worker.ask(job, bytes, name, self.options.timeout) {
+            let error = match worker.ask(job, content, name, self.options.timeout) {
                 Ok(outcome) => {
                     self.idle().push(worker);
                     return outcome.map_err(DecodeError::Media);

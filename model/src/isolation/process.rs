@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::WorkerOptions;
 use super::protocol::{DecodeJob, PROTOCOL, Ready, ReplyError, Setup, read_header, read_reply, write_frame};
 use super::stderr::{LogBudget, Stderr};
+use super::{FittedAnswer, WorkerOptions};
 use crate::error::MediaError;
-use crate::processor::FittedMedia;
+use crate::fetch::Content;
 
 /// How long a new worker may take until it is ready. A machine that is short of everything is slow, not broken.
 const STARTUP: Duration = Duration::from_secs(30);
@@ -136,13 +136,13 @@ impl Worker {
     pub(super) fn ask(
         &mut self,
         job: &DecodeJob,
-        bytes: &[u8],
+        content: &Content,
         name: &str,
         timeout: Duration,
-    ) -> Result<Result<FittedMedia<'static>, MediaError>, ReplyError> {
+    ) -> Result<Result<FittedAnswer, MediaError>, ReplyError> {
         let mut service = Timed::new(&self.service, timeout);
-        write_frame(&mut service, job, bytes)?;
-        read_reply(&mut service, job, bytes.len(), name)
+        write_frame(&mut service, job, &content.bytes()?)?;
+        read_reply(&mut service, job, content.length(), name)
     }
 
     /// Ends the worker and says how it ended, after an exchange that failed with `error` within `timeout`.

@@ -10,13 +10,15 @@ use image::RgbImage;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::FittedAnswer;
 use crate::error::MediaError;
-use crate::media::{self, DecodeLimits, Media};
-use crate::processor::{FittedMedia, PixelTarget};
+use crate::fetch::Content;
+use crate::media::{Answer, DecodeLimits, Media, Parts, Question, Reader, Reading, Segmentation};
+use crate::processor::PixelTarget;
 use crate::reference::Fragment;
 
 /// Changes with everything here. The two sides are of one executable unless somebody names another one.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 
 /// The longest header that is read from a worker.
 pub(super) const MAX_REPLY_HEADER: u32 = 64 << 10;
@@ -45,20 +47,41 @@ pub struct DecodeJob {
     pub media_type: Option<String>,
     /// Which part is meant.
     pub fragment: Option<Fragment>,
+    /// What is asked.
+    pub question: Question,
     /// What the decoded medium may hold.
     pub limits: DecodeLimits,
+    /// How media with a length become inputs.
+    pub segmentation: Segmentation,
     /// To which size images are brought.
     pub target: PixelTarget,
 }
 
 impl DecodeJob {
-    /// Does the job: decodes, and resizes an image. `name` is the redacted reference, for errors.
+    /// Does the job: decodes, and resizes images. `name` is the redacted reference, for errors.
     ///
     /// # Errors
-    /// As [`media::decode`] and [`Media::whole`].
-    pub fn decode(&self, bytes: &[u8], name: &str) -> Result<FittedMedia<'static>, MediaError> {
-        let media = media::decode(bytes, self.media_type.as_deref(), &self.limits, name)?;
-        Ok(self.target.fit_owned(media.whole(self.fragment.as_ref(), name)?))
+    /// As [`Reader::read`].
+    pub fn read(&self, reader: &mut Reader, content: &Content, name: &str) -> Result<FittedAnswer, MediaError> {
+        let reading = Reading {
+            media_type: self.media_type.as_deref(),
+            fragment: self.fragment.as_ref(),
+            question: self.question,
+            limits: &self.limits,
+            segmentation: &self.segmentation,
+            name,
+        };
+        Ok(
+            match reader.read(content, &reading, &|image| self.target.fit_image(image))? {
+                Answer::Media(media) => {
+                    FittedAnswer::Media(self.target.accept(media).ok_or_else(|| MediaError::Corrupt {
+                        name: name.to_owned(),
+                        message: "its frames have several sizes".into(),
+                    })?)
+                }
+                Answer::Parts(parts) => FittedAnswer::Parts(parts),
+            },
+        )
     }
 }
 
@@ -68,10 +91,13 @@ impl DecodeJob {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reply {
     Text,
-    /// Width and height of each frame. An image is one frame.
-    Image {
-        frames: Vec<(u32, u32)>,
-    },
+    /// Width and height.
+    Image(u32, u32),
+    /// Width and height.
+    Page(u32, u32),
+    /// Width and height of all frames, and how many there are.
+    Clip(u32, u32, u32),
+    Parts(Parts),
     Refused {
         reason: Refusal,
         message: String,
@@ -90,15 +116,21 @@ pub(super) enum Refusal {
 
 impl Reply {
     /// The answer, and its payload.
-    pub(super) fn of(outcome: Result<Media, MediaError>) -> (Self, Vec<u8>) {
+    pub(super) fn of(outcome: Result<FittedAnswer, MediaError>) -> (Self, Vec<u8>) {
         let refused = |reason, message| (Self::Refused { reason, message }, Vec::new());
-        match outcome {
-            Ok(Media::Text(text)) => (Self::Text, text.into_bytes()),
-            Ok(Media::Image(image)) => {
-                let frames = vec![image.dimensions()];
-                (Self::Image { frames }, image.into_raw())
+        match outcome.map(|answer| match answer {
+            FittedAnswer::Media(media) => Answer::Media(media.into_media()),
+            FittedAnswer::Parts(parts) => Answer::Parts(parts),
+        }) {
+            Ok(Answer::Media(Media::Text(text))) => (Self::Text, text.into_bytes()),
+            Ok(Answer::Media(Media::Image(image))) => (Self::Image(image.width(), image.height()), image.into_raw()),
+            Ok(Answer::Media(Media::Page(page))) => (Self::Page(page.width(), page.height()), page.into_raw()),
+            Ok(Answer::Media(Media::Clip(frames))) => {
+                let (width, height) = frames.first().map(RgbImage::dimensions).unwrap_or_default();
+                let header = Self::Clip(width, height, frames.len() as u32);
+                (header, frames.into_iter().flat_map(RgbImage::into_raw).collect())
             }
-            Ok(Media::Page(_) | Media::Clip(_)) => refused(Refusal::Unsupported, "it has parts".into()),
+            Ok(Answer::Parts(parts)) => (Self::Parts(parts), Vec::new()),
             Err(MediaError::TooLarge { message, .. }) => refused(Refusal::TooLarge, message),
             Err(MediaError::Unsupported { message, .. }) => refused(Refusal::Unsupported, message),
             Err(MediaError::Panicked { message, .. }) => refused(Refusal::Panicked, message),
@@ -171,44 +203,63 @@ pub(super) fn read_header<H: DeserializeOwned>(from: &mut impl Read, max_header:
 pub(super) fn read_reply(
     from: &mut impl Read,
     job: &DecodeJob,
-    sent: usize,
+    sent: u64,
     name: &str,
-) -> Result<Result<FittedMedia<'static>, MediaError>, ReplyError> {
+) -> Result<Result<FittedAnswer, MediaError>, ReplyError> {
     let (reply, length) = read_header(from, MAX_REPLY_HEADER)?;
-    let violation = |what: String| Err(ReplyError::Violation(what));
-    match reply {
+    let media = match reply {
         // A byte of Latin-1 is at most two of UTF-8.
-        Reply::Text if length > 2 * sent as u64 => violation(format!("{length} bytes of text out of {sent}")),
+        Reply::Text if length > sent.saturating_mul(2) => {
+            return violation(format!("{length} bytes of text out of {sent}"));
+        }
         Reply::Text => match String::from_utf8(read_payload(from, length)?) {
-            Ok(text) => accept(job, Media::Text(text)),
-            Err(_) => violation("text that is not UTF-8".into()),
+            Ok(text) => Media::Text(text),
+            Err(_) => return violation("text that is not UTF-8".into()),
         },
-        Reply::Image { frames } => match frames[..] {
-            [(width, height)] if job.target.admits(width, height) => {
-                let expected = u64::from(width) * u64::from(height) * 3;
-                if length != expected {
-                    return violation(format!("{length} bytes for {width} x {height} pixels"));
-                }
-                match RgbImage::from_raw(width, height, read_payload(from, length)?) {
-                    Some(image) => accept(job, Media::Image(image)),
-                    None => violation(format!("too few bytes for {width} x {height} pixels")),
-                }
-            }
-            [(width, height)] => violation(format!("an image of {width} x {height} pixels")),
-            _ => violation(format!("an image of {} frames", frames.len())),
-        },
-        Reply::Refused { .. } if length != 0 => violation(format!("{length} bytes after a refusal")),
-        Reply::Refused { reason, message } => Ok(Err(reason.into_media_error(name, &message))),
+        Reply::Image(width, height) => Media::Image(read_frames(from, job, (width, height, 1), length)?.remove(0)),
+        Reply::Page(width, height) => Media::Page(read_frames(from, job, (width, height, 1), length)?.remove(0)),
+        Reply::Clip(_, _, 0) => return violation("a clip of 0 frames".into()),
+        Reply::Clip(_, _, count) if count > job.segmentation.frames => {
+            return violation(format!("a clip of {count} frames"));
+        }
+        Reply::Clip(width, height, count) => Media::Clip(read_frames(from, job, (width, height, count), length)?),
+        Reply::Parts(_) if length != 0 => return violation(format!("{length} bytes after parts")),
+        Reply::Parts(parts) if parts.are_possible() => return Ok(Ok(FittedAnswer::Parts(parts))),
+        Reply::Parts(parts) => return violation(format!("{parts:?}")),
+        Reply::Refused { .. } if length != 0 => return violation(format!("{length} bytes after a refusal")),
+        Reply::Refused { reason, message } => return Ok(Err(reason.into_media_error(name, &message))),
+    };
+    match job.target.accept(media) {
+        Some(fitted) => Ok(Ok(FittedAnswer::Media(fitted))),
+        None => violation("pixels of another size than was asked for".into()),
     }
 }
 
-fn accept(job: &DecodeJob, media: Media) -> Result<Result<FittedMedia<'static>, MediaError>, ReplyError> {
-    match job.target.accept(media) {
-        Some(fitted) => Ok(Ok(fitted)),
-        None => Err(ReplyError::Violation(
-            "pixels of another size than was asked for".into(),
-        )),
+/// So many frames of this size, if they may have it.
+fn read_frames(
+    from: &mut impl Read,
+    job: &DecodeJob,
+    (width, height, count): (u32, u32, u32),
+    length: u64,
+) -> Result<Vec<RgbImage>, ReplyError> {
+    if !job.target.admits(width, height) {
+        return violation(format!("an image of {width} x {height} pixels"));
     }
+    let bytes = u64::from(width) * u64::from(height) * 3;
+    if bytes.checked_mul(u64::from(count)) != Some(length) {
+        return violation(format!("{length} bytes for {count} of {width} x {height} pixels"));
+    }
+    (0..count)
+        .map(|_| {
+            let pixels = read_payload(from, bytes)?;
+            RgbImage::from_raw(width, height, pixels)
+                .ok_or_else(|| ReplyError::Violation(format!("too few bytes for {width} x {height} pixels")))
+        })
+        .collect()
+}
+
+fn violation<T>(what: String) -> Result<T, ReplyError> {
+    Err(ReplyError::Violation(what))
 }
 
 /// Reads as many bytes as were announced; the caller has seen that they are not too many.
@@ -232,7 +283,9 @@ mod tests {
         DecodeJob {
             media_type: None,
             fragment: Some(Fragment::Time { start: 30.1, end: None }),
+            question: Question::Input,
             limits: DecodeLimits::default(),
+            segmentation: Segmentation::default(),
             target,
         }
     }
@@ -246,9 +299,9 @@ mod tests {
         frame
     }
 
-    fn read(bytes: &[u8]) -> Result<Result<Media, String>, String> {
+    fn read(bytes: &[u8]) -> Result<Result<FittedAnswer, String>, String> {
         match read_reply(&mut &bytes[..], &job(), 10, "it") {
-            Ok(outcome) => Ok(outcome.map(FittedMedia::into_media).map_err(|error| error.to_string())),
+            Ok(outcome) => Ok(outcome.map_err(|error| error.to_string())),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -266,12 +319,21 @@ mod tests {
 
     #[test]
     fn every_outcome_comes_back() {
-        let image = Media::Image(RgbImage::from_pixel(56, 28, image::Rgb([1, 2, 3])));
-        for media in [image, Media::Text("größer".into()), Media::Text(String::new())] {
-            let (reply, payload) = Reply::of(Ok(media.clone()));
+        let image = |shade| RgbImage::from_pixel(56, 28, image::Rgb([1, 2, shade]));
+        let media = [
+            Media::Image(image(3)),
+            Media::Page(image(4)),
+            Media::Clip(vec![image(5), image(6), image(7)]),
+            Media::Text("größer".into()),
+            Media::Text(String::new()),
+        ];
+        let media = media.map(|media| FittedAnswer::Media(job().target.accept(media).expect("it fits")));
+        let parts = [Parts::Whole, Parts::Pages(3), Parts::Windows { duration: 7200.04 }];
+        for answer in media.into_iter().chain(parts.map(FittedAnswer::Parts)) {
+            let (reply, payload) = Reply::of(Ok(answer.clone()));
             let mut sent = Vec::new();
             write_frame(&mut sent, &reply, &payload).expect("a vector takes it");
-            assert_eq!(read(&sent), Ok(Ok(media)));
+            assert_eq!(read(&sent), Ok(Ok(answer)));
         }
         let corrupt = MediaError::Corrupt {
             name: "what the worker calls it".into(),
@@ -295,22 +357,26 @@ mod tests {
             (frame(r#"{"video":{}}"#, b""), "a header that is none"),
             (frame(r#""text""#, b"\xFF"), "not UTF-8"),
             (huge(r#""text""#, u64::MAX), "bytes of text out of 10"),
-            (frame(r#"{"image":{"frames":[]}}"#, b""), "an image of 0 frames"),
+            (frame(r#"{"clip":[28,28,0]}"#, b""), "a clip of 0 frames"),
+            (huge(r#"{"clip":[28,28,9]}"#, 9 * 2352), "a clip of 9 frames"),
+            (huge(r#"{"clip":[28,28,4]}"#, 3 * 2352), "7056 bytes for 4 of 28 x 28"),
+            (huge(r#"{"clip":[28,29,4]}"#, 4 * 2436), "an image of 28 x 29"),
+            (huge(r#"{"image":[27,28]}"#, 2268), "an image of 27 x 28 pixels"),
+            (huge(r#"{"page":[27,28]}"#, 2268), "an image of 27 x 28 pixels"),
             (
-                huge(r#"{"image":{"frames":[[28,28],[28,28]]}}"#, 4704),
-                "an image of 2 frames",
-            ),
-            (
-                huge(r#"{"image":{"frames":[[27,28]]}}"#, 2268),
-                "an image of 27 x 28 pixels",
-            ),
-            (
-                huge(r#"{"image":{"frames":[[2800000,2800000]]}}"#, 23_520_000_000_000),
+                huge(r#"{"image":[2800000,2800000]}"#, 23_520_000_000_000),
                 "an image of 2800000 x",
             ),
+            (frame(r#"{"image":[28,28]}"#, b"123"), "3 bytes for 1 of 28 x 28 pixels"),
+            (frame(r#"{"parts":"whole"}"#, b"1"), "1 bytes after parts"),
+            (frame(r#"{"parts":{"pages":0}}"#, b""), "Pages(0)"),
             (
-                frame(r#"{"image":{"frames":[[28,28]]}}"#, b"123"),
-                "3 bytes for 28 x 28 pixels",
+                frame(r#"{"parts":{"windows":{"duration":-1.0}}}"#, b""),
+                "duration: -1.0",
+            ),
+            (
+                frame(r#"{"parts":{"windows":{"duration":1e30}}}"#, b""),
+                "duration: 1e30",
             ),
             (
                 frame(r#"{"refused":{"reason":"corrupt","message":""}}"#, b"1"),

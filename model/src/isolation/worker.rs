@@ -6,11 +6,12 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::FittedAnswer;
 use super::confine::{close_inherited_files, confine};
 use super::protocol::{DecodeJob, PROTOCOL, Ready, Reply, ReplyError, Setup, read_header, read_payload, write_frame};
 use crate::error::MediaError;
-use crate::media::Media;
-use crate::processor::FittedMedia;
+use crate::fetch::Content;
+use crate::media::Reader;
 
 /// Why a worker ended other than by the service hanging up.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +39,16 @@ pub enum WorkerError {
 /// # Errors
 /// [`WorkerError`].
 pub fn run_worker() -> Result<(), WorkerError> {
-    serve(|job, bytes| job.decode(bytes, "").map(FittedMedia::into_media))
+    serve(|reader, job, content| job.read(reader, content, ""))
 }
 
 /// [`run_worker`] with another way to do a job. The name in an error does not matter: the service puts in its own.
 ///
 /// # Errors
 /// [`WorkerError`].
-pub fn serve(mut decode: impl FnMut(&DecodeJob, &[u8]) -> Result<Media, MediaError>) -> Result<(), WorkerError> {
+pub fn serve(
+    mut read: impl FnMut(&mut Reader, &DecodeJob, &Content) -> Result<FittedAnswer, MediaError>,
+) -> Result<(), WorkerError> {
     close_inherited_files();
     let mut service = io::stdin()
         .as_fd()
@@ -62,11 +65,17 @@ pub fn serve(mut decode: impl FnMut(&DecodeJob, &[u8]) -> Result<Media, MediaErr
     }
     confine(setup.memory).map_err(WorkerError::Confine)?;
     answer(&mut service, &Ready { protocol: PROTOCOL }, &[])?;
+    let mut reader = Reader::default();
     while let Some((job, length)) = next::<DecodeJob>(&mut service)? {
         let bytes = read_payload(&mut service, length).map_err(protocol)?;
-        let work = AssertUnwindSafe(|| decode(&job, &bytes));
-        let outcome = catch_unwind(work).unwrap_or_else(|panic| Err(panicked(&*panic)));
-        drop(bytes);
+        let content = Content::Memory(bytes.into());
+        let work = AssertUnwindSafe(|| read(&mut reader, &job, &content));
+        let outcome = catch_unwind(work).unwrap_or_else(|panic| {
+            // Nobody knows what state the panic left it in.
+            reader = Reader::default();
+            Err(panicked(&*panic))
+        });
+        drop(content);
         let (reply, payload) = Reply::of(outcome);
         answer(&mut service, &reply, &payload)?;
     }

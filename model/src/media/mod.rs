@@ -13,6 +13,7 @@ use ::image::{ImageFormat, RgbImage};
 use serde::{Deserialize, Serialize};
 
 use crate::error::MediaError;
+use crate::kind::{HEAD, Kind};
 use crate::reference::Fragment;
 pub use parts::{Parts, Segmentation};
 pub use reader::{Answer, Question, Reader, Reading};
@@ -119,10 +120,11 @@ pub fn decode(bytes: &[u8], media_type: Option<&str>, limits: &DecodeLimits, nam
     }
 }
 
-/// Whether [`decode`] gives these bytes to the decoder of a format. What else there is it only looks at: text, and what
+/// Whether [`Reader`] gives these bytes to the decoder of a format. What else there is it only looks at: text, and what
 /// cannot be read.
-pub fn needs_decoder(bytes: &[u8]) -> bool {
-    image_format(bytes).is_some()
+pub fn needs_decoder(bytes: &[u8], media_type: Option<&str>) -> bool {
+    let head = &bytes[..bytes.len().min(HEAD)];
+    Kind::of(head, media_type).has_parts() || image_format(bytes).is_some()
 }
 
 /// The format of an image, readable or not.

@@ -45,6 +45,18 @@ pub enum Parts {
 }
 
 impl Parts {
+    /// The longest video that is believed, in seconds: 300 years.
+    const LONGEST: f64 = 1e10;
+
+    /// Whether a medium may consist of this: durations are positive numbers, and documents have a page.
+    pub fn are_possible(self) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Windows { duration } => duration > 0.0 && duration <= Self::LONGEST,
+            Self::Pages(pages) => pages > 0,
+        }
+    }
+
     /// The fragments that name the parts, in order; none for what is one input.
     pub fn fragments(self, segmentation: &Segmentation) -> impl Iterator<Item = Fragment> {
         let window = segmentation.window;

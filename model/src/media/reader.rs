@@ -4,6 +4,7 @@
 use std::io;
 
 use ::image::RgbImage;
+use serde::{Deserialize, Serialize};
 
 use super::document::Document;
 use super::failure::Failure;
@@ -16,7 +17,8 @@ use crate::kind::Kind;
 use crate::reference::Fragment;
 
 /// What is asked of a medium.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Question {
     /// The one input that the reference names, or its parts where it has several.
     Input,

@@ -112,7 +112,12 @@ impl EmbeddingService {
     /// [`ModelError::Decoder`] if no decode worker can be started.
     pub fn start(encoder: Encoder, fetcher: Fetcher, options: ServiceOptions) -> Result<Self, ModelError> {
         let processor = encoder.processor();
-        let decoder = Decoder::new(options.decoder.clone(), options.decode_limits, processor.target())?;
+        let decoder = Decoder::new(
+            options.decoder.clone(),
+            options.decode_limits,
+            options.segmentation,
+            processor.target(),
+        )?;
         let prepare = MediaPrepare {
             fetcher,
             decoder,

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use crate::error::ModelError;
 use crate::fetch::FetchedBytes;
 use crate::isolation::DecoderIsolation;
-use crate::media::DecodeLimits;
+use crate::media::{DecodeLimits, Segmentation};
 
 /// How much the service does at once, and so how much memory it may hold.
 ///
@@ -53,6 +53,8 @@ pub struct ServiceOptions {
     pub max_in_flight: usize,
     /// What a decoder may allocate for one medium.
     pub decode_limits: DecodeLimits,
+    /// How media with a length become inputs.
+    pub segmentation: Segmentation,
     /// Where media are decoded. Default: in this process.
     pub decoder: DecoderIsolation,
 }
@@ -70,6 +72,7 @@ impl Default for ServiceOptions {
             preprocess_threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             max_in_flight: 1024,
             decode_limits: DecodeLimits::default(),
+            segmentation: Segmentation::default(),
             decoder: DecoderIsolation::default(),
         }
     }

@@ -106,7 +106,7 @@ impl Pipeline {
         }
         let reference = self.prepare.parse(flight.url())?;
         let fetched = self.fetch(&reference, &mut fetching).await?;
-        fetching.holds(fetched.bytes.len());
+        fetching.holds(fetched.content.in_memory());
         let preprocessing = acquire_owned(&self.preprocessing).await;
         let share = fetching.leave();
         let name = reference.to_string();

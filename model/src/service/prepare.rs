@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::EmbedError;
 use crate::error::{MediaError, ModelError};
 use crate::fetch::{FetchPlace, Fetched, Fetcher};
-use crate::isolation::{DecodeError, Decoder};
+use crate::isolation::{DecodeError, Decoder, FittedAnswer};
+use crate::media::Question;
 use crate::processor::{ModelInput, Processor};
 use crate::reference::MediaReference;
 
@@ -89,13 +90,21 @@ impl Prepare for MediaPrepare {
         instruction: Option<&str>,
     ) -> Result<ModelInput, EmbedError> {
         let name = reference.to_string();
-        let decoded = self.decoder.decode(&fetched, reference.fragment(), &name);
-        let media = decoded.map_err(|error| match error {
+        let answer = self
+            .decoder
+            .read(&fetched, reference.fragment(), Question::Input, &name);
+        let answer = answer.map_err(|error| match error {
             DecodeError::Media(error) => EmbedError::Media(error),
             DecodeError::Unavailable(error) => EmbedError::Stopped(format!("nothing can be decoded: {error}")),
         })?;
         // The encoded bytes are not needed beside the pixels. Those of a `data:` URL stay: its reference shares them.
         drop(fetched);
-        Ok(self.processor.pack(&media, instruction, &name)?)
+        match answer {
+            FittedAnswer::Media(media) => Ok(self.processor.pack(&media, instruction, &name)?),
+            FittedAnswer::Parts(_) => Err(EmbedError::Media(MediaError::Unsupported {
+                name,
+                message: "it has several parts; name one of them".into(),
+            })),
+        }
     }
 }

@@ -6,14 +6,14 @@ use sightstream_model::fetch::{FetchOptions, Fetcher};
 use sightstream_model::reference::MediaReference;
 use tokio::net::TcpListener;
 
-use crate::server::{Server, options};
+use crate::server::{Server, bytes, options};
 
 #[tokio::test]
 async fn content_comes_with_its_media_type() {
     let server = Server::start().await;
     let fetched = server.fetch(options(), "/content").await.expect("fetched");
     assert_eq!(
-        (&fetched.bytes[..], fetched.media_type.as_deref()),
+        (&bytes(&fetched)[..], fetched.media_type.as_deref()),
         (&b"hello"[..], Some("image/png; q=1"))
     );
     let fetched = server.fetch(options(), "/vague.webp").await.expect("fetched");

@@ -5,7 +5,7 @@ use sightstream_model::fetch::{FetchOptions, Fetched, Fetcher};
 use sightstream_model::reference::MediaReference;
 use tokio::net::TcpListener;
 
-use crate::server::Server;
+use crate::server::{Server, bytes};
 
 fn settings(named: &[(&str, &str)]) -> Vec<(String, String)> {
     named
@@ -54,7 +54,7 @@ async fn objects_come_from_the_store_that_the_settings_name() {
     );
     let fetched = fetch(&s3, "s3://bucket/cat#1.png").await.expect("fetched");
     assert_eq!(
-        (&fetched.bytes[..], fetched.media_type.as_deref()),
+        (&bytes(&fetched)[..], fetched.media_type.as_deref()),
         (&b"hello"[..], Some("image/png; q=1"))
     );
     assert_eq!(server.asked(), 3);
@@ -66,7 +66,7 @@ async fn a_store_that_throttles_is_waited_for_beyond_the_retries() {
     let fetched = fetch(&s3(&server), "s3://bucket/fifth-time.png")
         .await
         .expect("fetched");
-    assert_eq!(fetched.bytes, "hello");
+    assert_eq!(bytes(&fetched), "hello");
     assert_eq!(server.asked(), 5, "four times 503 Slow Down, with two retries");
 }
 

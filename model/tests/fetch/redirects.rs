@@ -2,13 +2,13 @@
 
 use sightstream_model::fetch::FetchOptions;
 
-use crate::server::{Server, fetch, options};
+use crate::server::{Server, bytes, fetch, options};
 
 #[tokio::test]
 async fn redirects_are_followed_up_to_the_limit() {
     let server = Server::start().await;
     let fetched = server.fetch(options(), "/to//content").await.expect("fetched");
-    assert_eq!(fetched.bytes, "hello");
+    assert_eq!(bytes(&fetched), "hello");
     let none = FetchOptions {
         max_redirects: 0,
         ..options()

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::server::{Server, fetch, options};
+use crate::server::{Server, bytes, fetch, options};
 
 #[tokio::test]
 async fn what_will_not_pass_is_not_asked_for_again() {
@@ -37,7 +37,7 @@ async fn what_will_not_pass_is_not_asked_for_again() {
 async fn what_may_pass_is_asked_for_again() {
     let server = Server::start().await;
     let fetched = server.fetch(options(), "/second-time").await.expect("fetched");
-    assert_eq!(fetched.bytes, "hello");
+    assert_eq!(bytes(&fetched), "hello");
     assert_eq!(server.asked(), 2);
     for (path, status) in [("/broken", 500), ("/busy", 429)] {
         let before = server.asked();
@@ -164,7 +164,7 @@ async fn a_slow_host_does_not_take_the_places_of_others() {
         let url = format!("http://{}{path}", quick.address);
         let reference = MediaReference::parse(&url).expect("a reference");
         let fetched = fetcher.fetch_in(&reference, &mut places.place()).await;
-        assert_eq!(fetched.expect("the third place is free").bytes, "hello");
+        assert_eq!(bytes(&fetched.expect("the third place is free")), "hello");
     }
     assert_eq!(slow.asked(), 2);
     stuck.iter().for_each(|task| task.abort());

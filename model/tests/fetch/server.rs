@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sightstream_model::error::MediaError;
 use sightstream_model::fetch::{FetchOptions, Fetched, Fetcher};
 use sightstream_model::reference::MediaReference;
@@ -152,6 +153,11 @@ async fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>, open: &Open) -
     };
     stream.write_all(response.as_bytes()).await?;
     stream.shutdown().await
+}
+
+/// All of a medium.
+pub fn bytes(fetched: &Fetched) -> Bytes {
+    fetched.content.bytes().expect("it can be read")
 }
 
 /// A fetch with options of its own.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sightstream_model::error::MediaError;
 use sightstream_model::isolation::{Decoder, DecoderIsolation, WorkerOptions};
-use sightstream_model::media::{DecodeLimits, Media};
+use sightstream_model::media::{DecodeLimits, Media, Segmentation};
 
 use crate::support::{POISON, Test, all_images, decode, decoder, decoder_of, good_image, target, workers};
 
@@ -117,7 +117,7 @@ fn an_answer_that_cannot_be_costs_one_medium() {
     for (kind, told) in [
         ("sends-garbage", "a header of 4294967295 bytes"),
         ("sends-too-many-pixels", "an image of 2800000 x 2800000 pixels"),
-        ("sends-too-few-bytes", "7 bytes for 280 x 280 pixels"),
+        ("sends-too-few-bytes", "7 bytes for 1 of 280 x 280 pixels"),
     ] {
         let error = poisoned(&decoder(workers(kind)));
         assert_eq!(error.reason(), "crashed", "{kind}: {error}");
@@ -174,9 +174,14 @@ fn a_worker_that_does_not_start_is_no_mediums_fault() {
 
 fn options_that_cannot_work_are_refused() {
     let refused = |options| {
-        Decoder::new(DecoderIsolation::Workers(options), DecodeLimits::default(), target())
-            .expect_err("refused")
-            .to_string()
+        Decoder::new(
+            DecoderIsolation::Workers(options),
+            DecodeLimits::default(),
+            Segmentation::default(),
+            target(),
+        )
+        .expect_err("refused")
+        .to_string()
     };
     let sound = || workers("sound");
     assert!(

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use sightstream_model::error::MediaError;
-use sightstream_model::isolation::{DecodeJob, run_worker, serve};
-use sightstream_model::media::Media;
-use sightstream_model::processor::FittedMedia;
+use sightstream_model::fetch::Content;
+use sightstream_model::isolation::{DecodeJob, FittedAnswer, run_worker, serve};
+use sightstream_model::media::Reader;
 
 use crate::support::POISON;
 
@@ -40,15 +40,15 @@ pub fn run(kind: &str) -> ExitCode {
         "panics" => || panic!("the decoder's bug"),
         "talks" => || (0..100_000).for_each(|line| eprintln!("line {line}")),
         "sends-garbage" => || send(&[0xFF; 64]),
-        "sends-too-many-pixels" => || send_frame(r#"{"image":{"frames":[[2800000,2800000]]}}"#, 23_520_000_000_000),
-        "sends-too-few-bytes" => || send_frame(r#"{"image":{"frames":[[280,280]]}}"#, 7),
+        "sends-too-many-pixels" => || send_frame(r#"{"image":[2800000,2800000]}"#, 23_520_000_000_000),
+        "sends-too-few-bytes" => || send_frame(r#"{"image":[280,280]}"#, 7),
         "stops-in-the-middle" => || {
-            send_frame(r#"{"image":{"frames":[[280,280]]}}"#, 280 * 280 * 3);
+            send_frame(r#"{"image":[280,280]}"#, 280 * 280 * 3);
             std::process::exit(0);
         },
         "drips" => || {
             // A byte from time to time is no progress.
-            send_frame(r#"{"image":{"frames":[[280,280]]}}"#, 280 * 280 * 3);
+            send_frame(r#"{"image":[280,280]}"#, 280 * 280 * 3);
             loop {
                 send(&[1]);
                 std::thread::sleep(Duration::from_millis(20));
@@ -64,13 +64,13 @@ pub fn run(kind: &str) -> ExitCode {
         },
         other => panic!("no worker is called {other}"),
     };
-    let decode = move |job: &DecodeJob, bytes: &[u8]| -> Result<Media, MediaError> {
-        if bytes == POISON {
+    let read = move |reader: &mut Reader, job: &DecodeJob, content: &Content| -> Result<FittedAnswer, MediaError> {
+        if matches!(content, Content::Memory(bytes) if bytes == POISON) {
             fault();
         }
-        job.decode(bytes, "").map(FittedMedia::into_media)
+        job.read(reader, content, "")
     };
-    match serve(decode) {
+    match serve(read) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sightstream_model::error::MediaError;
-use sightstream_model::fetch::Fetched;
-use sightstream_model::isolation::{DecodeError, Decoder, DecoderIsolation, WorkerOptions};
-use sightstream_model::media::{DecodeLimits, Media};
+use sightstream_model::fetch::{Content, Fetched};
+use sightstream_model::isolation::{DecodeError, Decoder, DecoderIsolation, FittedAnswer, WorkerOptions};
+use sightstream_model::media::{DecodeLimits, Media, Question, Segmentation};
 use sightstream_model::processor::PixelTarget;
 
 /// A test, and its name: a claim.
@@ -50,17 +50,18 @@ pub fn decoder(options: WorkerOptions) -> Decoder {
 }
 
 pub fn decoder_of(isolation: DecoderIsolation) -> Decoder {
-    Decoder::new(isolation, DecodeLimits::default(), target()).expect("usable options")
+    Decoder::new(isolation, DecodeLimits::default(), Segmentation::default(), target()).expect("usable options")
 }
 
 /// One medium through a decoder.
 pub fn decode(decoder: &Decoder, bytes: &[u8]) -> Result<Media, MediaError> {
     let fetched = Fetched {
-        bytes: Bytes::copy_from_slice(bytes),
+        content: Content::Memory(Bytes::copy_from_slice(bytes)),
         media_type: None,
     };
-    match decoder.decode(&fetched, None, "it") {
-        Ok(fitted) => Ok(fitted.into_media()),
+    match decoder.read(&fetched, None, Question::Input, "it") {
+        Ok(FittedAnswer::Media(fitted)) => Ok(fitted.into_media()),
+        Ok(FittedAnswer::Parts(parts)) => panic!("{parts:?}"),
         Err(DecodeError::Media(error)) => Err(error),
         Err(DecodeError::Unavailable(error)) => panic!("no worker: {error}"),
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sightstream_model::error::{MediaError, ModelError};
-use sightstream_model::fetch::{FetchPlace, Fetched};
+use sightstream_model::fetch::{Content, FetchPlace, Fetched};
 use sightstream_model::processor::ModelInput;
 use sightstream_model::reference::MediaReference;
 use sightstream_model::service::{Backend, EmbedError, EmbeddingService, Prepare, ServiceOptions};
@@ -173,7 +173,7 @@ impl Prepare for FakePrepare {
             }),
             "panics-in-fetch" => panic!("the fetcher's bug"),
             _ => Ok(Fetched {
-                bytes: Bytes::new(),
+                content: Content::Memory(Bytes::new()),
                 media_type: None,
             }),
         }

@@ -1,0 +1,39 @@
+//! The readers of a process that decodes by itself.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::protocol::DecodeJob;
+use super::{DecodeError, FittedAnswer};
+use crate::fetch::{Content, Identity};
+use crate::media::Reader;
+
+/// Readers that wait for media. A reader at a medium belongs to the thread that asked; one whose decoder panics is gone.
+#[derive(Debug, Default)]
+pub(super) struct ReaderPool {
+    /// With the medium that each of them may have open.
+    idle: Mutex<Vec<(Option<Identity>, Reader)>>,
+}
+
+impl ReaderPool {
+    /// Has a medium read, by the reader that has it open if there is one. Blocks.
+    pub(super) fn read(&self, job: &DecodeJob, content: &Content, name: &str) -> Result<FittedAnswer, DecodeError> {
+        let identity = content.identity();
+        let (open, mut reader) = self.take(identity);
+        let answer = job.read(&mut reader, content, name);
+        self.idle().push((identity.or(open), reader));
+        answer.map_err(DecodeError::Media)
+    }
+
+    fn take(&self, identity: Option<Identity>) -> (Option<Identity>, Reader) {
+        let mut idle = self.idle();
+        match idle.iter().rposition(|(open, _)| open.is_some() && *open == identity) {
+            Some(sticky) => idle.remove(sticky),
+            None => idle.pop().unwrap_or_default(),
+        }
+    }
+
+    /// Nothing panics while it holds this lock.
+    fn idle(&self) -> MutexGuard<'_, Vec<(Option<Identity>, Reader)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
