@@ -3,15 +3,19 @@
 use crate::error::MediaError;
 
 /// Why a medium does not decode, before it has a name.
-#[derive(Debug)]
-pub(crate) enum Failure {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It needs more memory than it may have.
     TooLarge(String),
+    /// It is of a kind that is not read, or has not what is asked for.
     Unsupported(String),
+    /// It is damaged.
     Corrupt(String),
 }
 
 impl Failure {
-    pub(crate) fn into_media_error(self, name: String) -> MediaError {
+    /// The error of the medium with this redacted name.
+    pub fn into_media_error(self, name: String) -> MediaError {
         match self {
             Self::TooLarge(message) => MediaError::TooLarge { name, message },
             Self::Unsupported(message) => MediaError::Unsupported { name, message },

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::MediaError;
 use crate::kind::{HEAD, Kind};
 use crate::reference::Fragment;
+pub use failure::Failure;
 pub use parts::{Parts, Segmentation};
 pub use reader::{Answer, Question, Reader, Reading};
 
