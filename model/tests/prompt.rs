@@ -5,8 +5,9 @@ mod kits;
 use image::RgbImage;
 use kits::{Kind, Kit};
 use sightstream_model::media::Media;
-use sightstream_model::processor::VisionKind;
 use sightstream_model::processor::prompt::prompt;
+use sightstream_model::processor::{Processor, ProcessorConfig, ProcessorOverrides, VisionKind};
+use sightstream_model::service::input_cost;
 
 #[test]
 fn prompts_and_tokens_of_every_kit_are_the_references() {
@@ -88,4 +89,52 @@ fn text_of_more_than_a_mebibyte_is_refused_before_it_is_tokenised() {
     assert!(refused(Media::Text(half.clone()), Some(&half)).contains("tokens; the limit is 32768"));
     let image = Media::Image(RgbImage::new(30, 30));
     assert!(refused(image, Some(&half.repeat(3))).contains("bytes of text"));
+}
+
+#[test]
+fn a_clip_is_one_input_of_half_as_many_grids_as_frames() {
+    let processor = Kit::load("grouped", None).encoder.processor();
+    let clip = |frames| {
+        let clip = Media::Clip(vec![RgbImage::new(84, 56); frames]);
+        processor.process(&clip, None, "a.mkv")
+    };
+    for (frames, time) in [(1, 1), (2, 1), (3, 2), (5, 3), (8, 4), (9, 5)] {
+        let input = clip(frames).expect("processed");
+        let vision = input.vision.as_ref().expect("a clip has pixels");
+        assert_eq!((vision.kind, vision.grid_thw), (VisionKind::Video, [time, 4, 6]));
+        let pads = input.token_ids.iter().filter(|&&token| token == 767).count();
+        assert_eq!(pads, time as usize * 6, "{frames} frames");
+    }
+    assert_eq!(
+        clip(0).expect_err("no frames").to_string(),
+        "a.mkv: corrupt: it has no frames"
+    );
+    let uneven = Media::Clip(vec![RgbImage::new(84, 56), RgbImage::new(56, 84)]);
+    assert_eq!(
+        processor
+            .process(&uneven, None, "a.mkv")
+            .expect_err("uneven")
+            .to_string(),
+        "a.mkv: corrupt: its frames are of several sizes"
+    );
+    let largest = processor.largest_clip(8).expect("processed");
+    let image = processor.largest_image().expect("processed");
+    assert_eq!(input_cost(&largest) - 1, (input_cost(&image) - 1) * 4);
+    let error = processor.largest_clip(4200).expect_err("too many").to_string();
+    assert!(error.starts_with("the largest clip: too large: 3360"), "{error}");
+}
+
+#[test]
+fn a_tokenizer_without_a_video_token_does_for_all_but_videos() {
+    let tokenizer = std::fs::read_to_string(kits::fixtures().join("tokenizer.json")).expect("the kits' tokenizer");
+    let without = tokenizer.replace("<|video_pad|>", "<|other_pad|>");
+    let config = ProcessorConfig::read(None, &ProcessorOverrides::default()).expect("the defaults");
+    let processor = Processor::new(without.as_bytes(), config).expect("loads");
+    let frame = RgbImage::new(56, 56);
+    assert!(processor.process(&Media::Page(frame.clone()), None, "a.pdf").is_ok());
+    let refused = processor.process(&Media::Clip(vec![frame]), None, "a.mkv");
+    assert_eq!(
+        refused.expect_err("no video").to_string(),
+        "a.mkv: not supported: it is a video, and the checkpoint's tokenizer has no token <|video_pad|>"
+    );
 }

@@ -9,6 +9,7 @@ pub mod prompt;
 pub mod resize;
 pub mod target;
 
+use image::RgbImage;
 use tokenizers::Tokenizer;
 
 use crate::checkpoint::CheckpointFiles;
@@ -16,6 +17,7 @@ use crate::error::{MediaError, ModelError};
 use crate::media::Media;
 pub use config::{ProcessorConfig, ProcessorOverrides};
 use patches::Normalisation;
+use prompt::{IMAGE_PAD, VIDEO_PAD};
 pub use target::{FittedMedia, PixelTarget};
 
 /// One input of the backbone: the language tokens, and the pixels that stand for its pad tokens.
@@ -46,7 +48,7 @@ pub enum VisionKind {
 /// Pixels as the vision tower reads them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VisionInput {
-    /// Image or video.
+    /// Image or video. A page is an image.
     pub kind: VisionKind,
     /// Normalised pixels, row-major `(t * h * w, patch_dim)` with `patch_dim` = 3 * 2 * 14 * 14 = 1176. Rows: time, then
     /// merged blocks row by row, inside a block its 2 x 2 patches. In a row: channel, time (2), 14, 14.
@@ -76,6 +78,7 @@ pub struct Processor {
     config: ProcessorConfig,
     normalisation: Normalisation,
     image_pad: u32,
+    video_pad: Option<u32>,
 }
 
 impl Processor {
@@ -94,26 +97,27 @@ impl Processor {
     /// A processor of a `tokenizer.json`'s content and a configuration.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`] for what is no tokenizer, or lacks the image token.
+    /// [`ModelError::Tokenizer`] for what is no tokenizer, or lacks the image token. One without the video token does for
+    /// all but videos.
     pub fn new(tokenizer_json: &[u8], config: ProcessorConfig) -> Result<Self, ModelError> {
         let failed = |error: tokenizers::Error| ModelError::Tokenizer(error.to_string());
         let mut tokenizer = Tokenizer::from_bytes(tokenizer_json).map_err(failed)?;
         // The file may ask for both, for training. Here each input is whole and alone.
         tokenizer.with_truncation(None).map_err(failed)?;
         tokenizer.with_padding(None);
-        let image_pad = match tokenizer
-            .encode_fast(prompt::IMAGE_PAD, true)
-            .map_err(failed)?
-            .get_ids()
-        {
-            &[image_pad] => image_pad,
-            _ => return Err(ModelError::Tokenizer(format!("it has no token {}", prompt::IMAGE_PAD))),
+        let token = |pad: &str| -> Result<Option<u32>, ModelError> {
+            let encoded = tokenizer.encode_fast(pad, true).map_err(failed)?;
+            let id = tokenizer.token_to_id(pad);
+            Ok(id.filter(|id| encoded.get_ids() == [*id]))
         };
+        let image_pad =
+            token(IMAGE_PAD)?.ok_or_else(|| ModelError::Tokenizer(format!("it has no token {IMAGE_PAD}")))?;
         Ok(Self {
+            image_pad,
+            video_pad: token(VIDEO_PAD)?,
             tokenizer,
             normalisation: Normalisation::new(&config),
             config,
-            image_pad,
         })
     }
 
@@ -136,8 +140,19 @@ impl Processor {
     /// As [`Processor::pack`].
     pub fn largest_image(&self) -> Result<ModelInput, MediaError> {
         let side = f64::from(self.config.max_pixels).sqrt() as u32;
-        let image = Media::Image(image::RgbImage::new(side, side));
+        let image = Media::Image(RgbImage::new(side, side));
         self.process(&image, Some(""), "the largest image")
+    }
+
+    /// A black clip of so many frames of the most pixels: what a video may cost.
+    ///
+    /// # Errors
+    /// As [`Processor::pack`]: it is [`MediaError::TooLarge`] where not every video can be encoded.
+    pub fn largest_clip(&self, frames: u32) -> Result<ModelInput, MediaError> {
+        let side = f64::from(self.config.max_pixels).sqrt() as u32;
+        let frames = (0..frames.max(1)).map(|_| RgbImage::new(side, side));
+        let media = self.target().fit_owned(Media::Clip(frames.collect()));
+        self.pack(&media, Some(""), "the largest clip")
     }
 
     /// The size that images are brought to before they are packed.
@@ -154,7 +169,9 @@ impl Processor {
     ///
     /// # Errors
     /// [`MediaError::Text`] for text without a token, or with one that stands for pixels; [`MediaError::TooLarge`] for more
-    /// than 32,768 tokens, or 1 MiB of text and instruction: text is not cut, as what is cut would be lost silently.
+    /// than 32,768 tokens, or 1 MiB of text and instruction: text is not cut, as what is cut would be lost silently;
+    /// [`MediaError::Corrupt`] for a clip without frames or with frames of several sizes; [`MediaError::Unsupported`] for a
+    /// clip where the tokenizer knows no video.
     pub fn pack(&self, media: &FittedMedia, instruction: Option<&str>, name: &str) -> Result<ModelInput, MediaError> {
         let media = media.media();
         let text = match media {
@@ -170,10 +187,7 @@ impl Processor {
             });
         }
         for given in [text, instruction_text] {
-            if let Some(pad) = [prompt::IMAGE_PAD, prompt::VIDEO_PAD]
-                .into_iter()
-                .find(|pad| given.contains(pad))
-            {
+            if let Some(pad) = [IMAGE_PAD, VIDEO_PAD].into_iter().find(|pad| given.contains(pad)) {
                 let message = format!("it holds {pad}, which stands for pixels");
                 return Err(MediaError::Text {
                     name: name.to_owned(),
@@ -181,28 +195,49 @@ impl Processor {
                 });
             }
         }
-        let vision = match media {
+        let pixels = match media {
             Media::Text(_) => None,
             Media::Image(image) | Media::Page(image) => {
-                Some(patches::image_patches(image, &self.config, &self.normalisation))
+                Some((self.image_pad, VisionKind::Image, std::slice::from_ref(image)))
             }
-            Media::Clip(_) => {
-                return Err(MediaError::Unsupported {
-                    name: name.to_owned(),
-                    message: "it is a video".into(),
-                });
-            }
+            Media::Clip(frames) => Some((self.check_clip(frames, name)?, VisionKind::Video, frames.as_slice())),
         };
-        let token_ids = self.tokens(media, instruction, vision.as_ref(), name)?;
+        // The tokens first: they tell whether there are too many of them, and the patches take the memory.
+        let pads = pixels.map(|(pad, _, frames)| {
+            let [time, height, width] = patches::grid(frames, &self.config).map(|side| side as usize);
+            (pad, time * height * width / (self.config.merge_size as usize).pow(2))
+        });
+        let token_ids = self.tokens(media, instruction, pads, name)?;
+        let vision =
+            pixels.map(|(_, kind, frames)| patches::frame_patches(frames, kind, &self.config, &self.normalisation));
         Ok(ModelInput { token_ids, vision })
     }
 
-    /// The prompt's tokens, the pad token repeated for each token's worth of patches.
+    /// The token of videos, if these frames can be one.
+    fn check_clip(&self, frames: &[RgbImage], name: &str) -> Result<u32, MediaError> {
+        let name = || name.to_owned();
+        let wrong = match frames {
+            [] => Some("it has no frames"),
+            _ => (!target::of_one_size(frames)).then_some("its frames are of several sizes"),
+        };
+        if let Some(message) = wrong {
+            return Err(MediaError::Corrupt {
+                name: name(),
+                message: message.into(),
+            });
+        }
+        self.video_pad.ok_or_else(|| MediaError::Unsupported {
+            name: name(),
+            message: format!("it is a video, and the checkpoint's tokenizer has no token {VIDEO_PAD}"),
+        })
+    }
+
+    /// The prompt's tokens, the pad token of the pixels so many times.
     fn tokens(
         &self,
         media: &Media,
         instruction: Option<&str>,
-        vision: Option<&VisionInput>,
+        pads: Option<(u32, usize)>,
         name: &str,
     ) -> Result<Vec<u32>, MediaError> {
         let encoded = self
@@ -213,13 +248,12 @@ impl Processor {
                 message: error.to_string(),
             })?;
         let mut token_ids = encoded.get_ids().to_vec();
-        if let Some(vision) = vision {
-            let pads = vision.patch_count() / (self.config.merge_size as usize).pow(2);
+        if let Some((pad, count)) = pads {
             let at = token_ids
                 .iter()
-                .position(|&token| token == self.image_pad)
-                .expect("the prompt of an image begins with the image token, which `new` saw to be one token");
-            token_ids.splice(at..=at, std::iter::repeat_n(self.image_pad, pads));
+                .position(|&token| token == pad)
+                .expect("the prompt of pixels begins with their token, which `new` saw to be one token");
+            token_ids.splice(at..=at, std::iter::repeat_n(pad, count));
         }
         if token_ids.is_empty() {
             return Err(MediaError::Text {

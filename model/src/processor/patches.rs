@@ -25,38 +25,55 @@ impl Normalisation {
     }
 }
 
-/// Cuts one image into patches. Its sides are multiples of `config.factor()`; its frame stands for all the frames of a
-/// temporal patch.
-pub fn image_patches(image: &RgbImage, config: &ProcessorConfig, normalisation: &Normalisation) -> VisionInput {
-    let (width, height) = image.dimensions();
-    let grid_thw = [1, height / config.patch_size, width / config.patch_size];
+/// The grid of frames in patches: time, height, width. No frames have none.
+pub fn grid(frames: &[RgbImage], config: &ProcessorConfig) -> [u32; 3] {
+    let (width, height) = frames.first().map_or((0, 0), RgbImage::dimensions);
+    [
+        (frames.len() as u32).div_ceil(config.temporal_patch_size),
+        height / config.patch_size,
+        width / config.patch_size,
+    ]
+}
+
+/// Cuts frames into patches. They are of one size, whose sides are multiples of `config.factor()`. Each patch spans
+/// `config.temporal_patch_size` of them, and the last frame stands for those that are missing at the end: an image is one
+/// frame that is there twice.
+pub fn frame_patches(
+    frames: &[RgbImage],
+    kind: VisionKind,
+    config: &ProcessorConfig,
+    normalisation: &Normalisation,
+) -> VisionInput {
+    let grid_thw = grid(frames, config);
+    let span = config.temporal_patch_size as usize;
     let side = config.patch_size as usize;
     let merge = config.merge_size as usize;
-    let (rows, columns) = (grid_thw[1] as usize, grid_thw[2] as usize);
-    let samples = image.as_raw();
-    let stride = width as usize * 3;
-    let mut patches = Vec::with_capacity(rows * columns * config.patch_dim());
-    for block_row in 0..rows / merge {
-        for block_column in 0..columns / merge {
-            for patch in 0..merge * merge {
-                let top = (block_row * merge + patch / merge) * side;
-                let left = (block_column * merge + patch % merge) * side;
-                for (channel, values) in normalisation.values.iter().enumerate() {
-                    let plane = patches.len();
-                    for line in top..top + side {
-                        let line = &samples[line * stride + left * 3..][..side * 3];
-                        patches.extend(line.chunks_exact(3).map(|pixel| values[usize::from(pixel[channel])]));
-                    }
-                    let end = patches.len();
-                    for _ in 1..config.temporal_patch_size {
-                        patches.extend_from_within(plane..end);
+    let [time, rows, columns] = grid_thw.map(|side| side as usize);
+    let stride = columns * side * 3;
+    let mut patches = Vec::with_capacity(time * rows * columns * config.patch_dim());
+    for frames in frames.chunks(span) {
+        for block_row in 0..rows / merge {
+            for block_column in 0..columns / merge {
+                for patch in 0..merge * merge {
+                    let top = (block_row * merge + patch / merge) * side;
+                    let left = (block_column * merge + patch % merge) * side;
+                    for (channel, values) in normalisation.values.iter().enumerate() {
+                        for frame in frames {
+                            for line in top..top + side {
+                                let line = &frame.as_raw()[line * stride + left * 3..][..side * 3];
+                                patches.extend(line.chunks_exact(3).map(|pixel| values[usize::from(pixel[channel])]));
+                            }
+                        }
+                        for _ in frames.len()..span {
+                            patches.extend_from_within(patches.len() - side * side..);
+                        }
                     }
                 }
             }
         }
     }
     VisionInput {
-        kind: VisionKind::Image,
+        kind,
         patches,
         grid_thw,
     }
@@ -76,7 +93,7 @@ mod tests {
         )
         .expect("valid");
         let image = RgbImage::from_fn(84, 56, |x, y| image::Rgb([x as u8, y as u8, 7]));
-        let vision = image_patches(&image, &config, &Normalisation::new(&config));
+        let vision = frame_patches(&[image], VisionKind::Image, &config, &Normalisation::new(&config));
         assert_eq!((vision.grid_thw, vision.patch_count()), ([1, 4, 6], 24));
         assert_eq!(vision.patches.len(), 24 * 1176);
         let corner = |patch: usize| [vision.patches[patch * 1176], vision.patches[patch * 1176 + 2 * 196]];
@@ -94,5 +111,35 @@ mod tests {
             (13., 0., 0., 1., 7.)
         );
         assert_eq!(first[..196], first[196..392], "the second frame is the first again");
+    }
+
+    /// Frames that say which one they are.
+    #[test]
+    fn a_patch_spans_two_frames_and_an_odd_last_one_is_there_twice() {
+        let config = ProcessorConfig::read(
+            Some(br#"{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "rescale_factor": 1.0}"#),
+            &ProcessorOverrides::default(),
+        )
+        .expect("valid");
+        for (count, spans) in [
+            (1, vec![[1., 1.]]),
+            (2, vec![[1., 2.]]),
+            (3, vec![[1., 2.], [3., 3.]]),
+            (8, vec![[1., 2.], [3., 4.], [5., 6.], [7., 8.]]),
+        ] {
+            let frames: Vec<_> = (1..=count)
+                .map(|number| RgbImage::from_pixel(56, 28, image::Rgb([number, 0, 0])))
+                .collect();
+            let vision = frame_patches(&frames, VisionKind::Video, &config, &Normalisation::new(&config));
+            assert_eq!(vision.grid_thw, [spans.len() as u32, 2, 4], "{count} frames");
+            assert_eq!(vision.patches.len(), vision.patch_count() * 1176);
+            for (place, patch) in vision.patches.chunks(1176).enumerate() {
+                assert_eq!(
+                    [patch[0], patch[196]],
+                    spans[place / 8],
+                    "{count} frames, patch {place}"
+                );
+            }
+        }
     }
 }

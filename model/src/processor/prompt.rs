@@ -11,16 +11,23 @@ pub const VIDEO_PAD: &str = "<|video_pad|>";
 /// The instruction of an image that comes without one.
 pub const DEFAULT_IMAGE_INSTRUCTION: &str = "Represent the given image.";
 
-/// The prompt: the instruction; after it, if there is text, a space and the text; before it, if there is an image, the pad
-/// token and a space.
+/// The instruction of a document's page that comes without one.
+pub const DEFAULT_PAGE_INSTRUCTION: &str = "Understand the content of the provided document image.";
+
+/// The instruction of a video that comes without one.
+pub const DEFAULT_VIDEO_INSTRUCTION: &str = "Understand the content of the provided video.";
+
+/// The prompt: the instruction; after it, if there is text, a space and the text; before it, if there are pixels, their pad
+/// token and a space. A page is an image.
 ///
-/// Without an instruction (`None`) an image has [`DEFAULT_IMAGE_INSTRUCTION`], and text stands alone, as it does under an
-/// empty one.
+/// Without an instruction (`None`) pixels have that of their kind ([`DEFAULT_IMAGE_INSTRUCTION`],
+/// [`DEFAULT_PAGE_INSTRUCTION`], [`DEFAULT_VIDEO_INSTRUCTION`]), and text stands alone, as it does under an empty one.
 pub fn prompt(media: &Media, instruction: Option<&str>) -> String {
+    let with_pixels = |pad, default| format!("{pad} {}", instruction.unwrap_or(default));
     match media {
-        Media::Image(_) | Media::Page(_) | Media::Clip(_) => {
-            format!("{IMAGE_PAD} {}", instruction.unwrap_or(DEFAULT_IMAGE_INSTRUCTION))
-        }
+        Media::Image(_) => with_pixels(IMAGE_PAD, DEFAULT_IMAGE_INSTRUCTION),
+        Media::Page(_) => with_pixels(IMAGE_PAD, DEFAULT_PAGE_INSTRUCTION),
+        Media::Clip(_) => with_pixels(VIDEO_PAD, DEFAULT_VIDEO_INSTRUCTION),
         Media::Text(text) => match instruction.unwrap_or_default() {
             "" => text.clone(),
             instruction if text.is_empty() => instruction.to_owned(),
@@ -46,5 +53,21 @@ mod tests {
         let image = Media::Image(image::RgbImage::new(1, 1));
         assert_eq!(prompt(&image, None), "<|image_pad|> Represent the given image.");
         assert_eq!(prompt(&image, Some("What is it?")), "<|image_pad|> What is it?");
+    }
+
+    #[test]
+    fn pages_and_videos_have_instructions_of_their_own() {
+        let page = Media::Page(image::RgbImage::new(1, 1));
+        assert_eq!(
+            prompt(&page, None),
+            "<|image_pad|> Understand the content of the provided document image."
+        );
+        assert_eq!(prompt(&page, Some("")), "<|image_pad|> ");
+        let clip = Media::Clip(vec![image::RgbImage::new(1, 1)]);
+        assert_eq!(
+            prompt(&clip, None),
+            "<|video_pad|> Understand the content of the provided video."
+        );
+        assert_eq!(prompt(&clip, Some("What moves?")), "<|video_pad|> What moves?");
     }
 }

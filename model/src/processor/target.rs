@@ -36,34 +36,39 @@ impl FittedMedia<'_> {
 }
 
 impl PixelTarget {
-    /// Resizes an image, unless it has its size already.
+    /// Resizes an image, or the frames of a clip, unless they have their size already.
     pub fn fit<'a>(&self, media: &'a Media) -> FittedMedia<'a> {
-        FittedMedia(self.resized(media).map_or(Cow::Borrowed(media), Cow::Owned))
+        let resized = match media {
+            Media::Text(_) => None,
+            Media::Image(image) => self.resized(image).map(Media::Image),
+            Media::Page(image) => self.resized(image).map(Media::Page),
+            // All frames are of one size, so none is resized or all are.
+            Media::Clip(frames) => {
+                let resized: Option<_> = frames.iter().map(|frame| self.resized(frame)).collect();
+                resized.map(Media::Clip)
+            }
+        };
+        FittedMedia(resized.map_or(Cow::Borrowed(media), Cow::Owned))
     }
 
     /// [`PixelTarget::fit`] for a medium that is not needed any more.
     pub fn fit_owned(&self, media: Media) -> FittedMedia<'static> {
-        FittedMedia(Cow::Owned(self.resized(&media).unwrap_or(media)))
-    }
-
-    fn resized(&self, media: &Media) -> Option<Media> {
-        match media {
-            Media::Text(_) => None,
-            Media::Image(image) => self.resized_image(image).map(Media::Image),
-            Media::Page(image) => self.resized_image(image).map(Media::Page),
-            Media::Clip(frames) => {
-                let resized = frames.iter().map(|frame| self.fit_image(frame.clone()));
-                Some(Media::Clip(resized.collect()))
-            }
-        }
+        FittedMedia(Cow::Owned(match media {
+            Media::Text(_) => media,
+            Media::Image(image) => Media::Image(self.fit_image(image)),
+            Media::Page(image) => Media::Page(self.fit_image(image)),
+            // Frame by frame, so that no more than one is there in both sizes.
+            Media::Clip(frames) => Media::Clip(frames.into_iter().map(|frame| self.fit_image(frame)).collect()),
+        }))
     }
 
     /// Resizes one image, unless it has its size already.
     pub fn fit_image(&self, image: RgbImage) -> RgbImage {
-        self.resized_image(&image).unwrap_or(image)
+        self.resized(&image).unwrap_or(image)
     }
 
-    fn resized_image(&self, image: &RgbImage) -> Option<RgbImage> {
+    /// The image in its size; `None` if it has it.
+    fn resized(&self, image: &RgbImage) -> Option<RgbImage> {
         match resize::resize_for_model(image, self.factor, self.min_pixels, self.max_pixels) {
             Cow::Borrowed(_) => None,
             Cow::Owned(resized) => Some(resized),
@@ -76,9 +81,8 @@ impl PixelTarget {
             Media::Text(_) => true,
             Media::Image(image) | Media::Page(image) => self.admits(image.width(), image.height()),
             Media::Clip(frames) => {
-                let size = frames.first().map(RgbImage::dimensions);
-                let admitted = size.is_some_and(|(width, height)| self.admits(width, height));
-                admitted && frames.iter().all(|frame| Some(frame.dimensions()) == size)
+                let admits = |frame: &RgbImage| self.admits(frame.width(), frame.height());
+                frames.first().is_some_and(admits) && of_one_size(frames)
             }
         };
         fits.then_some(FittedMedia(Cow::Owned(media)))
@@ -98,6 +102,11 @@ impl PixelTarget {
         // Each side is rounded up by less than a token's.
         (max_pixels + 2.0 * factor * longest_side + factor * factor) as u64
     }
+}
+
+/// Whether all frames have the size of the first.
+pub(super) fn of_one_size(frames: &[RgbImage]) -> bool {
+    frames.iter().all(|frame| frame.dimensions() == frames[0].dimensions())
 }
 
 #[cfg(test)]
@@ -144,5 +153,47 @@ mod tests {
             assert!(target.accept(image(width, height)).is_none(), "{width} x {height}");
         }
         assert!(target.accept(Media::Text("red".into())).is_some());
+    }
+
+    #[test]
+    fn clips_are_fitted_as_their_frames_are_and_copied_only_then() {
+        let target = PixelTarget {
+            factor: 28,
+            min_pixels: 784,
+            max_pixels: 7840,
+        };
+        let frame = |seed| image::RgbImage::from_fn(60, 90, |x, y| image::Rgb([x as u8, y as u8, seed]));
+        let clip = Media::Clip((0..3).map(frame).collect());
+        let each: Vec<_> = (0..3).map(|seed| target.fit_image(frame(seed))).collect();
+        assert_eq!(each[0].dimensions(), (56, 84));
+        let fitted = target.fit(&clip);
+        assert_eq!(fitted.media(), &Media::Clip(each));
+        assert_eq!(target.fit_owned(clip.clone()), fitted);
+
+        let fitted = fitted.into_media();
+        assert!(matches!(target.fit(&fitted), FittedMedia(Cow::Borrowed(_))));
+        let pixels = |media: &Media| match media {
+            Media::Clip(frames) => frames.iter().map(|frame| frame.as_ptr()).collect::<Vec<_>>(),
+            _ => Vec::new(),
+        };
+        let before = pixels(&fitted);
+        assert_eq!(pixels(target.fit_owned(fitted).media()), before);
+    }
+
+    #[test]
+    fn clips_without_frames_or_of_several_sizes_are_not_accepted() {
+        let target = PixelTarget {
+            factor: 28,
+            min_pixels: 784,
+            max_pixels: 7840,
+        };
+        let clip = |sizes: &[(u32, u32)]| {
+            let frame = |&(width, height)| image::RgbImage::new(width, height);
+            Media::Clip(sizes.iter().map(frame).collect())
+        };
+        assert!(target.accept(clip(&[(56, 28), (56, 28)])).is_some());
+        for sizes in [&[][..], &[(56, 28), (28, 56)], &[(27, 28), (27, 28)]] {
+            assert!(target.accept(clip(sizes)).is_none(), "{sizes:?}");
+        }
     }
 }
