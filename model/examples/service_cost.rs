@@ -18,7 +18,7 @@ use sightstream_model::error::{MediaError, ModelError};
 use sightstream_model::fetch::{Content, FetchPlace, Fetched};
 use sightstream_model::processor::ModelInput;
 use sightstream_model::reference::MediaReference;
-use sightstream_model::service::{Backend, EmbedError, EmbeddingService, Prepare, ServiceOptions};
+use sightstream_model::service::{Backend, EmbedError, EmbeddingService, Prepare, Prepared, ServiceOptions};
 use tokio::sync::{mpsc, oneshot};
 
 const ROWS: usize = 400_000;
@@ -59,7 +59,7 @@ impl Prepare for NoMedia {
         })
     }
 
-    fn prepare(&self, _: &MediaReference, _: Fetched, _: Option<&str>) -> Result<ModelInput, EmbedError> {
+    fn prepare(&self, _: &MediaReference, _: Fetched, _: Option<&str>) -> Result<Prepared, EmbedError> {
         Ok(ModelInput {
             token_ids: vec![0],
             vision: None,

@@ -44,6 +44,9 @@ pub enum Parts {
     Pages(u32),
 }
 
+/// A rest of a video that is shorter than this is none of its own windows: the last frame's time, or a container's rounding.
+const SHORTEST_WINDOW: f64 = 0.1;
+
 impl Parts {
     /// The longest video that is believed, in seconds: 300 years.
     const LONGEST: f64 = 1e10;
@@ -57,25 +60,106 @@ impl Parts {
         }
     }
 
-    /// The fragments that name the parts, in order; none for what is one input.
-    pub fn fragments(self, segmentation: &Segmentation) -> impl Iterator<Item = Fragment> {
-        let window = segmentation.window;
-        let (windows, pages) = match self {
-            Self::Whole => (0, 0),
-            Self::Windows { duration } => ((duration / window).ceil() as u32, 0),
-            Self::Pages(pages) => (0, pages),
-        };
-        let duration = match self {
-            Self::Windows { duration } => duration,
-            Self::Whole | Self::Pages(_) => 0.0,
-        };
-        let windows = (0..windows).map(move |index| {
-            let start = f64::from(index) * window;
-            Fragment::Time {
-                start,
-                end: Some((start + window).min(duration)),
+    /// How many parts there are; 0 for what is one input.
+    pub fn count(self, segmentation: &Segmentation) -> usize {
+        match self {
+            Self::Whole => 0,
+            Self::Windows { duration } => {
+                let whole = (duration / segmentation.window).floor();
+                let rest = duration - whole * segmentation.window;
+                // A cast saturates, and takes what is no number for 0.
+                (whole as usize).saturating_add(usize::from(whole < 1.0 || rest >= SHORTEST_WINDOW))
             }
-        });
-        windows.chain((1..=pages).map(Fragment::Page))
+            Self::Pages(pages) => pages as usize,
+        }
+    }
+
+    /// The fragments that name the parts, in order; none for what is one input. Times are in whole milliseconds, so that
+    /// they read well.
+    pub fn fragments(self, segmentation: &Segmentation) -> impl Iterator<Item = Fragment> + Send + use<> {
+        let (count, window) = (self.count(segmentation), segmentation.window);
+        (0..count).map(move |index| match self {
+            Self::Windows { duration } => {
+                let start = index as f64 * window;
+                let end = if index + 1 == count {
+                    duration
+                } else {
+                    (index + 1) as f64 * window
+                };
+                Fragment::Time {
+                    start: in_milliseconds(start),
+                    end: Some(in_milliseconds(end)),
+                }
+            }
+            Self::Whole | Self::Pages(_) => Fragment::Page(index as u32 + 1),
+        })
+    }
+}
+
+/// The whole millisecond that is nearest.
+fn in_milliseconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(parts: Parts, segmentation: &Segmentation) -> Vec<String> {
+        let addresses: Vec<String> = parts.fragments(segmentation).map(|part| part.to_string()).collect();
+        assert_eq!(addresses.len(), parts.count(segmentation));
+        addresses
+    }
+
+    #[test]
+    fn a_video_has_windows_and_the_last_one_is_shorter() {
+        let of = |duration| addresses(Parts::Windows { duration }, &Segmentation::default());
+        assert_eq!(of(7200.0).len(), 240);
+        assert_eq!(
+            of(7200.04).last().map(String::as_str),
+            Some("t=7170,7200.04"),
+            "a rest of a frame joins"
+        );
+        assert_eq!(of(7199.9999999).last().map(String::as_str), Some("t=7170,7200"));
+        assert_eq!(
+            of(184.2),
+            [
+                "t=0,30",
+                "t=30,60",
+                "t=60,90",
+                "t=90,120",
+                "t=120,150",
+                "t=150,180",
+                "t=180,184.2"
+            ]
+        );
+        assert_eq!(of(7184.200_000_1).last().map(String::as_str), Some("t=7170,7184.2"));
+        let segmentation = Segmentation {
+            window: 33.3,
+            ..Segmentation::default()
+        };
+        assert_eq!(
+            addresses(Parts::Windows { duration: 120.0 }, &segmentation)[3],
+            "t=99.9,120"
+        );
+        let segmentation = Segmentation {
+            window: 3600.0,
+            ..Segmentation::default()
+        };
+        assert_eq!(
+            addresses(Parts::Windows { duration: 200.0 }, &segmentation),
+            ["t=0,200"]
+        );
+    }
+
+    #[test]
+    fn a_document_has_pages_and_what_is_whole_has_no_parts() {
+        let segmentation = Segmentation::default();
+        assert_eq!(addresses(Parts::Pages(2), &segmentation), ["page=1", "page=2"]);
+        assert!(addresses(Parts::Whole, &segmentation).is_empty());
+        let endless = Parts::Windows {
+            duration: f64::INFINITY,
+        };
+        assert_eq!(endless.count(&segmentation), usize::MAX);
     }
 }

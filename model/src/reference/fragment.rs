@@ -1,5 +1,7 @@
 //! Fragments: `#t=30,60` and `#page=3`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::redact::shortened;
@@ -17,6 +19,18 @@ pub enum Fragment {
     },
     /// One page, counted from 1.
     Page(u32),
+}
+
+/// As it stands behind the `#` of a reference: `t=30,60`, `t=30`, `page=3`. It reads back as the same to the bit: the
+/// shortest decimals that do, and never an exponent.
+impl fmt::Display for Fragment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time { start, end: None } => write!(f, "t={start}"),
+            Self::Time { start, end: Some(end) } => write!(f, "t={start},{end}"),
+            Self::Page(page) => write!(f, "page={page}"),
+        }
+    }
 }
 
 /// Cuts a `#t=…` or `#page=…` off. Another `#…` stays.
@@ -115,6 +129,27 @@ mod tests {
                 MediaReference::parse(bad).expect_err(bad).to_string().contains('#'),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn a_fragment_reads_back_as_it_was_written() {
+        let time = |start, end| Fragment::Time { start, end };
+        for (fragment, text) in [
+            (time(0.0, Some(30.0)), "t=0,30"),
+            (time(7170.0, Some(7184.2)), "t=7170,7184.2"),
+            (time(1.5, None), "t=1.5"),
+            (
+                time(0.1 + 0.2, Some(1e21)),
+                "t=0.30000000000000004,1000000000000000000000",
+            ),
+            (time(1e-7, Some(f64::MAX)), ""),
+            (Fragment::Page(3), "page=3"),
+            (Fragment::Page(u32::MAX), "page=4294967295"),
+        ] {
+            let shown = fragment.to_string();
+            assert!(text.is_empty() || shown == text, "{shown}");
+            assert_eq!(parse(&format!("a#{shown}")).fragment, Some(fragment), "{shown}");
         }
     }
 

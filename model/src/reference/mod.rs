@@ -109,6 +109,34 @@ impl MediaReference {
     pub fn fragment(&self) -> Option<&Fragment> {
         self.fragment.as_ref()
     }
+
+    /// A part of the medium that this names as a whole. The bytes of a `data:` URL are shared.
+    pub fn with_fragment(&self, fragment: Fragment) -> Self {
+        Self {
+            location: self.location.clone(),
+            fragment: Some(fragment),
+            shown: part_address(&self.shown, &fragment),
+        }
+    }
+}
+
+/// The address of the medium, which `reference` begins with, and which part of it is meant. Two references with equal
+/// addresses and parts name the same, however the part is spelled.
+///
+/// Nothing else is read or checked: a reference whose fragment is none keeps it, and is refused by
+/// [`MediaReference::parse`].
+pub fn split_part(reference: &str) -> (&str, Option<Fragment>) {
+    match split_fragment(reference) {
+        // What follows a `#` in an http URL is no part of the address.
+        Ok((address, fragment)) if is_http(reference) => (address.split('#').next().unwrap_or_default(), fragment),
+        Ok(split) => split,
+        Err(_) => (reference, None),
+    }
+}
+
+/// The reference of a part of the medium at `address`, as [`split_part`] gives it.
+pub fn part_address(address: &str, part: &Fragment) -> String {
+    format!("{address}#{part}")
 }
 
 impl fmt::Display for MediaReference {
@@ -150,6 +178,10 @@ fn scheme(reference: &str) -> Option<(String, &str)> {
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
     well_formed.then(|| (scheme.to_ascii_lowercase(), rest))
+}
+
+fn is_http(reference: &str) -> bool {
+    scheme(reference).is_some_and(|(scheme, _)| matches!(scheme.as_str(), "http" | "https"))
 }
 
 fn parse_path(reference: &str) -> Result<Parsed, String> {
@@ -287,6 +319,48 @@ mod tests {
             panic!()
         };
         assert_eq!(url.path(), "/take%232.png");
+    }
+
+    #[test]
+    fn a_reference_splits_into_an_address_and_a_part() {
+        let span = Some(Fragment::Time {
+            start: 30.0,
+            end: Some(60.0),
+        });
+        for (reference, address, part) in [
+            ("a.mp4#t=30,60", "a.mp4", span),
+            ("a.mp4#t=npt:0:30,1:00", "a.mp4", span),
+            ("data:video/mp4;base64,AAAA#t=30,60", "data:video/mp4;base64,AAAA", span),
+            ("take #2.pdf#page=3", "take #2.pdf", Some(Fragment::Page(3))),
+            ("take #2.pdf", "take #2.pdf", None),
+            ("HTTPS://h/a.mp4?x=1#top", "HTTPS://h/a.mp4?x=1", None),
+            ("https://h/a.mp4#top#t=30,60", "https://h/a.mp4", span),
+            ("a.mp4#t=x", "a.mp4#t=x", None),
+        ] {
+            assert_eq!(split_part(reference), (address, part), "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_whole_is_what_its_own_address_names() {
+        let page = Fragment::Page(3);
+        for whole in [
+            "a.pdf",
+            "take #2.pdf",
+            "https://me:pw@h/a.pdf?sig=abc#top",
+            "s3://bucket/take#2.pdf",
+            "a.pdf#page=2#top",
+        ] {
+            let (address, _) = split_part(whole);
+            assert_eq!(
+                parse(whole).with_fragment(page),
+                parse(&part_address(address, &page)),
+                "{whole}"
+            );
+        }
+        let shown = parse("https://me:pw@h/a.pdf?sig=abc").with_fragment(page).to_string();
+        assert_eq!(shown, "https://h/a.pdf?sig=…#page=3");
+        assert_eq!(parse("data:,abc").with_fragment(page).to_string(), "data:,abc#page=3");
     }
 
     #[test]

@@ -9,35 +9,35 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::EmbedError;
+use super::request::Request;
+use crate::reference::MediaReference;
+
+/// A vector that many callers share.
+pub(super) type Vector = Arc<[f32]>;
 
 /// What a flight ends with; cheap to clone, because every caller that shares the flight gets it.
-pub(super) type Outcome = Result<Arc<[f32]>, EmbedError>;
-
-/// What makes two requests equal.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Request {
-    url: String,
-    instruction: Option<String>,
-}
+pub(super) type Outcome<T = Vector> = Result<T, EmbedError>;
 
 /// One request on its way, and where its outcome is announced.
 #[derive(Debug)]
-pub(super) struct Flight {
-    request: Arc<Request>,
-    outcome: watch::Sender<Option<Outcome>>,
+pub(super) struct Flight<T = Vector> {
+    request: Request,
+    /// What it names, where whoever asked has read it already.
+    reference: Option<MediaReference>,
+    outcome: watch::Sender<Option<Outcome<T>>>,
 }
 
-impl Flight {
-    pub(super) fn url(&self) -> &str {
-        &self.request.url
+impl<T> Flight<T> {
+    pub(super) fn request(&self) -> &Request {
+        &self.request
     }
 
-    pub(super) fn instruction(&self) -> Option<&str> {
-        self.request.instruction.as_deref()
+    pub(super) fn reference(&self) -> Option<&MediaReference> {
+        self.reference.as_ref()
     }
 
     /// Announces the outcome, unless there is one: a stopped flight's task still ends, and has nothing to add.
-    fn settle(&self, outcome: Outcome) {
+    fn settle(&self, outcome: Outcome<T>) {
         self.outcome.send_if_modified(|settled| {
             let is_first = settled.is_none();
             if is_first {
@@ -54,13 +54,13 @@ impl Flight {
 }
 
 /// A caller's seat on a flight.
-pub(super) struct Seat {
-    outcome: watch::Receiver<Option<Outcome>>,
+pub(super) struct Seat<T = Vector> {
+    outcome: watch::Receiver<Option<Outcome<T>>>,
 }
 
-impl Seat {
+impl<T: Clone> Seat<T> {
     /// Waits for the flight's outcome. Dropping this future gives the seat up.
-    pub(super) async fn outcome(mut self) -> Outcome {
+    pub(super) async fn outcome(mut self) -> Outcome<T> {
         match self.outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(outcome)) => outcome.clone(),
             // The flight was dropped without an outcome: its runtime is gone.
@@ -69,30 +69,42 @@ impl Seat {
     }
 }
 
-/// All requests in flight.
-#[derive(Debug, Default)]
-pub(super) struct Flights {
-    state: Mutex<State>,
+/// All requests of a kind in flight.
+#[derive(Debug)]
+pub(super) struct Flights<T = Vector> {
+    state: Mutex<State<T>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    in_flight: HashMap<Arc<Request>, Arc<Flight>>,
+#[derive(Debug)]
+struct State<T> {
+    in_flight: HashMap<Request, Arc<Flight<T>>>,
     /// What callers get from then on.
     stopped: Option<EmbedError>,
 }
 
-impl Flights {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<T> Default for Flights<T> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                in_flight: HashMap::new(),
+                stopped: None,
+            }),
+        }
+    }
+}
+
+impl<T> Flights<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().expect("nothing panics while the flights are locked")
     }
 
-    /// A seat on the flight of this request. The first caller also gets the flight itself, and must start it.
-    pub(super) fn join(&self, url: &str, instruction: Option<&str>) -> Result<(Seat, Option<Arc<Flight>>), EmbedError> {
-        let request = Arc::new(Request {
-            url: url.to_owned(),
-            instruction: instruction.map(str::to_owned),
-        });
+    /// A seat on the flight of this request. The first caller also gets the flight itself, and must start it. `reference`
+    /// is what the request names, where the caller has read it already.
+    pub(super) fn join(
+        &self,
+        request: Request,
+        reference: Option<MediaReference>,
+    ) -> Result<(Seat<T>, Option<Arc<Flight<T>>>), EmbedError> {
         let mut state = self.lock();
         if let Some(stopped) = &state.stopped {
             return Err(stopped.clone());
@@ -107,7 +119,8 @@ impl Flights {
         }
         let (sender, receiver) = watch::channel(None);
         let flight = Arc::new(Flight {
-            request: Arc::clone(&request),
+            request: request.clone(),
+            reference,
             outcome: sender,
         });
         state.in_flight.insert(request, Arc::clone(&flight));
@@ -115,13 +128,13 @@ impl Flights {
     }
 
     /// Ends the flight with an outcome. A later equal request starts anew.
-    pub(super) fn land(&self, flight: &Arc<Flight>, outcome: Outcome) {
+    pub(super) fn land(&self, flight: &Arc<Flight<T>>, outcome: Outcome<T>) {
         self.lock().remove(flight);
         flight.settle(outcome);
     }
 
     /// Gives the flight up if nobody waits for it: whether it was. From then on nobody can join it.
-    pub(super) fn abandon(&self, flight: &Arc<Flight>) -> bool {
+    pub(super) fn abandon(&self, flight: &Arc<Flight<T>>) -> bool {
         let mut state = self.lock();
         let unwanted = flight.outcome.receiver_count() == 0;
         if unwanted {
@@ -132,7 +145,7 @@ impl Flights {
 
     /// Forgets the flight, whatever became of it. For the case that its task ends without landing it: callers then see the
     /// sender go.
-    pub(super) fn forget(&self, flight: &Arc<Flight>) {
+    pub(super) fn forget(&self, flight: &Arc<Flight<T>>) {
         self.lock().remove(flight);
     }
 
@@ -149,9 +162,9 @@ impl Flights {
     }
 }
 
-impl State {
+impl<T> State<T> {
     /// An equal request may have started a new flight since, which is left alone.
-    fn remove(&mut self, flight: &Arc<Flight>) {
+    fn remove(&mut self, flight: &Arc<Flight<T>>) {
         if self
             .in_flight
             .get(&flight.request)
@@ -166,40 +179,42 @@ impl State {
 mod tests {
     use super::*;
 
+    fn join(flights: &Flights, instruction: Option<&str>) -> (Seat, Option<Arc<Flight>>) {
+        flights.join(Request::new("a.png", instruction), None).expect("running")
+    }
+
     #[test]
     fn a_flight_is_abandoned_only_when_its_last_caller_is_gone() {
         let flights = Flights::default();
-        let (first, flight) = flights.join("a.png", None).expect("running");
+        let (first, flight) = join(&flights, None);
         let flight = flight.expect("the first caller starts the flight");
-        let (second, follower) = flights.join("a.png", None).expect("running");
+        let (second, follower) = join(&flights, None);
         assert!(follower.is_none());
 
         drop(first);
         assert!(!flights.abandon(&flight));
         drop(second);
         assert!(flights.abandon(&flight));
-        let (_seat, anew) = flights.join("a.png", None).expect("running");
+        let (_seat, anew) = join(&flights, None);
         assert!(anew.is_some(), "an abandoned flight takes nobody on board");
     }
 
     #[test]
     fn another_instruction_is_another_flight() {
         let flights = Flights::default();
-        let (_plain, first) = flights.join("a.png", None).expect("running");
-        let (_instructed, second) = flights
-            .join("a.png", Some("Represent the given image."))
-            .expect("running");
+        let (_plain, first) = join(&flights, None);
+        let (_instructed, second) = join(&flights, Some("Represent the given image."));
         assert!(first.is_some() && second.is_some());
     }
 
     #[tokio::test]
     async fn a_caller_that_joins_after_the_flight_became_unwanted_is_served() {
         let flights = Flights::default();
-        let (first, flight) = flights.join("a.png", None).expect("running");
+        let (first, flight) = join(&flights, None);
         let flight = flight.expect("the first caller starts the flight");
         drop(first);
         flight.unwanted().await;
-        let (second, _) = flights.join("a.png", None).expect("running");
+        let (second, _) = join(&flights, None);
         assert!(!flights.abandon(&flight));
         flights.land(&flight, Ok(vec![1.0].into()));
         assert_eq!(second.outcome().await.expect("landed").as_ref(), [1.0]);

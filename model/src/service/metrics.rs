@@ -14,6 +14,8 @@ const STAGE_SECONDS: &str = "sightstream_stage_seconds";
 const INPUTS: &str = "sightstream_inputs_total";
 const FETCH_RETRIES: &str = "sightstream_fetch_retries_total";
 const COALESCED: &str = "sightstream_coalesced_total";
+const PART_VECTORS: &str = "sightstream_part_vectors_total";
+const PARTS_FAILED: &str = "sightstream_parts_failed_total";
 
 /// Tells the recorder what each metric is. Recorders that are installed later miss the descriptions, not the numbers.
 pub(super) fn describe() {
@@ -51,6 +53,16 @@ pub(super) fn describe() {
         COALESCED,
         Unit::Count,
         "Calls that shared the work of an equal one in flight."
+    );
+    describe_counter!(
+        PART_VECTORS,
+        Unit::Count,
+        "Vectors of parts (windows of a video, pages of a document) that were asked for: computed, or shared with who asked before."
+    );
+    describe_counter!(
+        PARTS_FAILED,
+        Unit::Count,
+        "Parts that have no vector while their whole was embedded, by reason."
     );
 }
 
@@ -104,6 +116,21 @@ pub(super) fn input_cancelled() {
 /// One call joined an equal one.
 pub(super) fn coalesced() {
     counter!(COALESCED).increment(1);
+}
+
+/// The vector of a part was encoded.
+pub(super) fn part_vector_computed() {
+    counter!(PART_VECTORS, "outcome" => "computed").increment(1);
+}
+
+/// The vector of a part was known, or on its way.
+pub(super) fn part_vector_shared() {
+    counter!(PART_VECTORS, "outcome" => "shared").increment(1);
+}
+
+/// A part of a whole has no vector.
+pub(super) fn part_failed(reason: &'static str) {
+    counter!(PARTS_FAILED, "reason" => reason).increment(1);
 }
 
 /// Keeps the device's busy time and share.

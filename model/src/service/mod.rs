@@ -16,7 +16,13 @@
 //! and a batch that fails on the device is tried again one by one. A device that then fails on a known good input too is
 //! lost: the service stops, and every caller gets [`EmbedError::Stopped`]. Dropping the future of
 //! [`EmbeddingService::embed`] gives its place up in whichever stage it is, unless another caller waits for the same.
-//! There is no result cache: an equal request after completion is encoded again.
+//! There is no result cache: an equal request after completion is encoded again. But the vectors of parts are kept for a while.
+//!
+//! # Wholes with parts
+//!
+//! A long video and a document of several pages are no input of their own. Each window or page is a request like all others,
+//! in the same batches and shared with whoever else asks for it, and their vectors are merged ([`Merge`]). Parts that
+//! cannot be decoded are left out, if at least half of them have vectors.
 //!
 //! # Metrics
 //!
@@ -27,17 +33,22 @@
 //! | `sightstream_device_busy_microseconds_total` | counter | time spent encoding |
 //! | `sightstream_device_busy_share` | gauge | share of the last second or longer spent encoding, 0 to 1 |
 //! | `sightstream_stage_seconds{stage}` | histogram | time an input spent in `fetch`, `preprocess`, `queue`, `device` |
-//! | `sightstream_inputs_total{outcome,reason}` | counter | distinct inputs: `ok`, `failed` with [`EmbedError::reason`], `cancelled` |
+//! | `sightstream_inputs_total{outcome,reason}` | counter | distinct inputs, a whole and each of its parts one: `ok`, `failed` with [`EmbedError::reason`], `cancelled` |
 //! | `sightstream_coalesced_total` | counter | calls that shared the work of an equal one in flight |
+//! | `sightstream_part_vectors_total{outcome}` | counter | vectors of parts that were asked for: `computed`, `shared` |
+//! | `sightstream_parts_failed_total{reason}` | counter | parts without a vector while their whole was embedded |
 
 mod device;
 mod flight;
 mod metrics;
 mod options;
+mod part_vectors;
 mod pipeline;
 mod prepare;
 mod queue;
+mod request;
 mod watch;
+mod whole;
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,16 +56,18 @@ use std::sync::Arc;
 use tokio::runtime::{self, Runtime};
 
 pub use device::Backend;
-pub use options::ServiceOptions;
-pub use prepare::{Prepare, input_cost};
+pub use options::{Merge, ServiceOptions};
+pub use prepare::{Prepare, Prepared, input_cost};
 pub use watch::DeviceWatch;
 
 use crate::encoder::Encoder;
 use crate::error::{MediaError, ModelError};
 use crate::fetch::Fetcher;
 use crate::isolation::Decoder;
+use crate::reference::{part_address, split_part};
 use pipeline::Pipeline;
 use prepare::MediaPrepare;
+use request::Request;
 
 /// Why a request has no vector. `Clone`, because every caller of a shared request gets it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +75,16 @@ pub enum EmbedError {
     /// The medium cannot be fetched, decoded or given to the model.
     #[error(transparent)]
     Media(#[from] MediaError),
+    /// Too many parts of the medium cannot be decoded.
+    #[error("{failed} of {parts} parts have no vector, first {first}")]
+    Parts {
+        /// How many, as far as they were tried.
+        failed: usize,
+        /// How many there are.
+        parts: usize,
+        /// Why the first of them has none.
+        first: Box<MediaError>,
+    },
     /// The encoder failed on this input, tried alone.
     #[error("the encoder failed: {0}")]
     Device(String),
@@ -76,6 +99,7 @@ impl EmbedError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Media(error) => error.reason(),
+            Self::Parts { first, .. } => first.reason(),
             Self::Device(_) => "device",
             Self::Stopped(_) => "stopped",
         }
@@ -175,15 +199,52 @@ impl EmbeddingService {
     ///
     /// [`EmbedError`], for this input alone; [`EmbedError::Stopped`] for all.
     pub async fn embed(&self, url: &str, instruction: Option<&str>) -> Result<Arc<[f32]>, EmbedError> {
-        let (seat, flight) = self.inner.pipeline.flights.join(url, instruction)?;
-        match (flight, &self.inner.runtime) {
-            (Some(flight), Some(runtime)) => {
-                runtime.spawn(Arc::clone(&self.inner.pipeline).fly(flight));
+        let request = Request::new(url, instruction);
+        let is_part = request.part().is_some();
+        let pipeline = &self.inner.pipeline;
+        let (seat, flight) = pipeline.flights.join(request, None)?;
+        match flight {
+            Some(flight) => self.spawn(Arc::clone(pipeline).fly(flight))?,
+            None => {
+                metrics::coalesced();
+                if is_part {
+                    metrics::part_vector_shared();
+                }
             }
-            (Some(_), None) => return Err(EmbedError::shut_down()),
-            (None, _) => metrics::coalesced(),
         }
         seat.outcome().await
+    }
+
+    /// The references of what a medium consists of, each to be embedded alone: the windows of a long video
+    /// (`video.mp4#t=0,30`), the pages of a document (`report.pdf#page=1`), and else the reference itself, as it is where it
+    /// names a part already. They begin as `url` does, whatever stands in it.
+    ///
+    /// Equal requests in flight are answered once. Runs on any executor; dropping the future frees its place.
+    ///
+    /// # Errors
+    /// [`EmbedError`], for this medium alone; [`EmbedError::Stopped`] for all. What is no video and no document is not
+    /// decoded for this.
+    pub async fn segments(&self, url: &str) -> Result<Vec<String>, EmbedError> {
+        let (address, part) = split_part(url);
+        if part.is_some() {
+            return Ok(vec![url.to_owned()]);
+        }
+        let pipeline = &self.inner.pipeline;
+        let (seat, flight) = pipeline.listings.join(Request::new(url, None), None)?;
+        if let Some(flight) = flight {
+            self.spawn(Arc::clone(pipeline).list(flight))?;
+        }
+        let parts = seat.outcome().await?;
+        Ok(match parts.is_empty() {
+            true => vec![url.to_owned()],
+            false => parts.iter().map(|part| part_address(address, part)).collect(),
+        })
+    }
+
+    fn spawn(&self, flight: impl Future<Output = ()> + Send + 'static) -> Result<(), EmbedError> {
+        let runtime = self.inner.runtime.as_ref().ok_or_else(EmbedError::shut_down)?;
+        runtime.spawn(flight);
+        Ok(())
     }
 
     /// Ends the service now: callers that wait, and all later ones, get [`EmbedError::Stopped`]. The device thread ends after

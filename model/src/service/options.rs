@@ -11,6 +11,16 @@ use crate::fetch::FetchedBytes;
 use crate::isolation::DecoderIsolation;
 use crate::media::{DecodeLimits, Segmentation};
 
+/// How the vectors of a medium's parts become the medium's own. It is then brought to unit length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Merge {
+    /// Of each number the largest: what one part shows stays to be found.
+    #[default]
+    Max,
+    /// Their centroid: what most parts show.
+    Centroid,
+}
+
 /// How much the service does at once, and so how much memory it may hold.
 ///
 /// The token of every budget here is [`super::input_cost`]: a language token, or four pixel patches in the vision tower.
@@ -25,8 +35,11 @@ use crate::media::{DecodeLimits, Segmentation};
 /// - `queue_tokens` tokens of prepared inputs in the queue, and one batch on the device. A token of an image is two patches'
 ///   worth of pixels, 2 x 1176 x 4 bytes, so 9.4 kB; a token of text is 4 bytes. The default queue holds at most 310 MB.
 ///
+/// - `part_vector_bytes` of vectors that were computed before.
+///
 /// `max_in_flight` further bounds how many inputs are anywhere on this way at once. A caller beyond it waits, and costs its
-/// reference's text and a task of about a kilobyte.
+/// reference's text and a task of about a kilobyte. A whole with parts asks for at most 32 of them at a time, and all wholes
+/// together for at most 256.
 #[derive(Debug, Clone)]
 pub struct ServiceOptions {
     /// A batch is closed before it passes this many tokens. An input that is larger goes alone. Default 16,384: six images
@@ -55,6 +68,11 @@ pub struct ServiceOptions {
     pub decode_limits: DecodeLimits,
     /// How media with a length become inputs.
     pub segmentation: Segmentation,
+    /// How the vectors of a medium's parts are merged. Default: by the largest numbers.
+    pub merge: Merge,
+    /// How many bytes of the vectors of parts are kept, for the next who asks for one. Default 16 MiB: 2,700 vectors of 1,536
+    /// numbers.
+    pub part_vector_bytes: usize,
     /// Where media are decoded. Default: in this process.
     pub decoder: DecoderIsolation,
 }
@@ -73,6 +91,8 @@ impl Default for ServiceOptions {
             max_in_flight: 1024,
             decode_limits: DecodeLimits::default(),
             segmentation: Segmentation::default(),
+            merge: Merge::default(),
+            part_vector_bytes: 16 << 20,
             decoder: DecoderIsolation::default(),
         }
     }

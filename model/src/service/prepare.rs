@@ -1,5 +1,6 @@
 //! From a reference to what the encoder reads: the part of the service that knows about media.
 
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,7 +9,8 @@ use super::EmbedError;
 use crate::error::{MediaError, ModelError};
 use crate::fetch::{FetchPlace, Fetched, Fetcher};
 use crate::isolation::{DecodeError, Decoder, FittedAnswer};
-use crate::media::Question;
+use crate::kind::Kind;
+use crate::media::{Parts, Question};
 use crate::processor::{ModelInput, Processor};
 use crate::reference::MediaReference;
 
@@ -35,7 +37,8 @@ pub trait Prepare: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Decodes and preprocesses, on a thread of the CPU pool. `instruction`: `None` means the modality's default.
+    /// Decodes and preprocesses, on a thread of the CPU pool. `instruction`: `None` means the modality's default. A whole
+    /// that is too long for one input gives its parts.
     ///
     /// # Errors
     /// [`EmbedError::Media`] for this medium alone; [`EmbedError::Stopped`] ends the service.
@@ -44,7 +47,25 @@ pub trait Prepare: Send + Sync + 'static {
         reference: &MediaReference,
         fetched: Fetched,
         instruction: Option<&str>,
-    ) -> Result<ModelInput, EmbedError>;
+    ) -> Result<Prepared, EmbedError>;
+
+    /// What parts the medium has, on a thread of the CPU pool. By default it is one input.
+    ///
+    /// # Errors
+    /// Those of [`Prepare::prepare`].
+    fn parts(&self, reference: &MediaReference, fetched: Fetched) -> Result<Parts, EmbedError> {
+        let _ = (reference, fetched);
+        Ok(Parts::Whole)
+    }
+}
+
+/// What a medium is ready as.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prepared {
+    /// What the encoder reads.
+    Input(ModelInput),
+    /// Parts, each of which is prepared alone.
+    Parts(Parts),
 }
 
 /// The real [`Prepare`]: a [`Fetcher`], a [`Decoder`] and a checkpoint's [`Processor`].
@@ -88,23 +109,48 @@ impl Prepare for MediaPrepare {
         reference: &MediaReference,
         fetched: Fetched,
         instruction: Option<&str>,
-    ) -> Result<ModelInput, EmbedError> {
+    ) -> Result<Prepared, EmbedError> {
         let name = reference.to_string();
-        let answer = self
-            .decoder
-            .read(&fetched, reference.fragment(), Question::Input, &name);
-        let answer = answer.map_err(|error| match error {
-            DecodeError::Media(error) => EmbedError::Media(error),
-            DecodeError::Unavailable(error) => EmbedError::Stopped(format!("nothing can be decoded: {error}")),
-        })?;
+        let media = match self.read(reference, &fetched, Question::Input)? {
+            FittedAnswer::Media(media) => media,
+            FittedAnswer::Parts(parts) => return Ok(Prepared::Parts(parts)),
+        };
         // The encoded bytes are not needed beside the pixels. Those of a `data:` URL stay: its reference shares them.
         drop(fetched);
-        match answer {
-            FittedAnswer::Media(media) => Ok(self.processor.pack(&media, instruction, &name)?),
-            FittedAnswer::Parts(_) => Err(EmbedError::Media(MediaError::Unsupported {
-                name,
-                message: "it has several parts; name one of them".into(),
-            })),
+        Ok(Prepared::Input(self.processor.pack(&media, instruction, &name)?))
+    }
+
+    fn parts(&self, reference: &MediaReference, fetched: Fetched) -> Result<Parts, EmbedError> {
+        let unreadable = |error: io::Error| MediaError::Unavailable {
+            name: reference.to_string(),
+            message: error.to_string(),
+        };
+        // Whether an image or a text can be read is seen when it is embedded.
+        let head = fetched.content.head().map_err(unreadable)?;
+        if !Kind::of(&head, fetched.media_type.as_deref()).has_parts() {
+            return Ok(Parts::Whole);
         }
+        drop(head);
+        Ok(match self.read(reference, &fetched, Question::Parts)? {
+            FittedAnswer::Parts(parts) => parts,
+            FittedAnswer::Media(_) => Parts::Whole,
+        })
+    }
+}
+
+impl MediaPrepare {
+    fn read(
+        &self,
+        reference: &MediaReference,
+        fetched: &Fetched,
+        question: Question,
+    ) -> Result<FittedAnswer, EmbedError> {
+        let answer = self
+            .decoder
+            .read(fetched, reference.fragment(), question, &reference.to_string());
+        answer.map_err(|error| match error {
+            DecodeError::Media(error) => EmbedError::Media(error),
+            DecodeError::Unavailable(error) => EmbedError::Stopped(format!("nothing can be decoded: {error}")),
+        })
     }
 }

@@ -2,7 +2,13 @@
 //!
 //! A reference is `kind/tokens/number`. Its input is `tokens` tokens, its vector `[number, tokens]`. `kind` says what goes
 //! wrong with it on the way; `fine` is nothing.
+//!
+//! A medium with parts is `document/pages/number`, `broken/pages/number`, whose first `number` pages are corrupt,
+//! `failing/pages/number`, whose page `number` the device cannot encode, or `video/seconds/number`. The input of its page, or
+//! of its window by 30 seconds, `p` (from 1) of `n` is `n + 1 - p` tokens, and its vector `[number + p, n + 1 - p]`. That of
+//! `kept/pages/number` is a document whose content can be told from others.
 
+use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -11,10 +17,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sightstream_model::error::{MediaError, ModelError};
-use sightstream_model::fetch::{Content, FetchPlace, Fetched};
+use sightstream_model::fetch::{Content, FetchPlace, Fetched, Identity, MediaFile};
+use sightstream_model::media::{Parts, Segmentation};
 use sightstream_model::processor::ModelInput;
-use sightstream_model::reference::MediaReference;
-use sightstream_model::service::{Backend, EmbedError, EmbeddingService, Prepare, ServiceOptions};
+use sightstream_model::reference::{Fragment, MediaReference};
+use sightstream_model::service::{Backend, EmbedError, EmbeddingService, Prepare, Prepared, ServiceOptions};
 use tokio::sync::{Semaphore, watch};
 
 /// Longer than any test takes: what waits for this waits for something else to happen first.
@@ -37,6 +44,8 @@ pub fn fine(tokens: usize, number: u32) -> String {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Progress {
     pub fetched: usize,
+    /// Fetches that run now.
+    pub fetching: usize,
     pub preparing: usize,
     pub encoded: usize,
     /// The most that were fetched, and not encoded yet.
@@ -147,9 +156,33 @@ struct FakePrepare {
     prepares: Arc<AtomicUsize>,
 }
 
+/// Counts a fetch while it runs.
+struct Fetching(Arc<watch::Sender<Progress>>);
+
+impl Fetching {
+    fn start(progress: &Arc<watch::Sender<Progress>>) -> Self {
+        progress.send_modify(|progress| {
+            progress.fetched += 1;
+            progress.fetching += 1;
+            progress.most_fetched = progress.most_fetched.max(progress.fetched - progress.encoded);
+        });
+        Self(Arc::clone(progress))
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.send_modify(|progress| progress.fetching -= 1);
+    }
+}
+
 /// `kind/tokens/number`.
 fn parts(reference: &MediaReference) -> (String, usize, u32) {
     let name = reference.to_string();
+    let name = match reference.fragment() {
+        Some(_) => name.rsplit_once('#').expect("a fragment follows a #").0,
+        None => &name,
+    };
     let mut parts = name.rsplit('/');
     let mut part = || parts.next().expect("kind/tokens/number").to_owned();
     let number = part().parse().expect("a number");
@@ -161,10 +194,7 @@ fn parts(reference: &MediaReference) -> (String, usize, u32) {
 impl Prepare for FakePrepare {
     async fn fetch(&self, reference: &MediaReference, place: &mut FetchPlace) -> Result<Fetched, MediaError> {
         place.take().await;
-        self.progress.send_modify(|progress| {
-            progress.fetched += 1;
-            progress.most_fetched = progress.most_fetched.max(progress.fetched - progress.encoded);
-        });
+        let _fetching = Fetching::start(&self.progress);
         self.fetches.acquire().await.expect("never closed").forget();
         match parts(reference).0.as_str() {
             "missing" => Err(MediaError::NotFound {
@@ -172,6 +202,18 @@ impl Prepare for FakePrepare {
                 message: "gone".into(),
             }),
             "panics-in-fetch" => panic!("the fetcher's bug"),
+            "kept" => {
+                let (_, pages, number) = parts(reference);
+                let file = MediaFile {
+                    file: Arc::new(File::open("/dev/null").expect("it is always there")),
+                    length: 0,
+                    identity: Identity([pages as u8 ^ number as u8; 16]),
+                };
+                Ok(Fetched {
+                    content: Content::File(file),
+                    media_type: None,
+                })
+            }
             _ => Ok(Fetched {
                 content: Content::Memory(Bytes::new()),
                 media_type: None,
@@ -184,13 +226,31 @@ impl Prepare for FakePrepare {
         reference: &MediaReference,
         _fetched: Fetched,
         instruction: Option<&str>,
-    ) -> Result<ModelInput, EmbedError> {
+    ) -> Result<Prepared, EmbedError> {
         self.prepares.fetch_add(1, Ordering::SeqCst);
         self.progress.send_modify(|progress| {
             progress.preparing += 1;
             progress.most_prepared = progress.most_prepared.max(progress.preparing - progress.encoded);
         });
-        let (kind, tokens, number) = parts(reference);
+        let (kind, mut tokens, mut number) = parts(reference);
+        if let Some(whole) = whole(&kind, tokens) {
+            let count = whole.count(&Segmentation::default());
+            let part = match reference.fragment() {
+                None => return Ok(Prepared::Parts(whole)),
+                Some(Fragment::Page(page)) => *page,
+                Some(Fragment::Time { start, .. }) => (start / 30.0) as u32 + 1,
+            };
+            if kind == "broken" && part <= number {
+                return Err(EmbedError::Media(MediaError::Corrupt {
+                    name: reference.to_string(),
+                    message: "torn out".into(),
+                }));
+            }
+            if kind == "failing" && part == number {
+                return Ok(input(FAILS_ON_DEVICE, 1));
+            }
+            (tokens, number) = (count + 1 - part as usize, number + part);
+        }
         let token = match kind.as_str() {
             "panics-in-decoder" => panic!("the decoder's bug"),
             "fails-on-device" => FAILS_ON_DEVICE,
@@ -201,10 +261,34 @@ impl Prepare for FakePrepare {
             "contradictory" => CONTRADICTORY,
             _ => number + instruction.map_or(0, |text| text.len() as u32),
         };
-        Ok(ModelInput {
-            token_ids: vec![token; tokens],
-            vision: None,
-        })
+        Ok(input(token, tokens))
+    }
+
+    fn parts(&self, reference: &MediaReference, _fetched: Fetched) -> Result<Parts, EmbedError> {
+        self.prepares.fetch_add(1, Ordering::SeqCst);
+        let (kind, tokens, _) = parts(reference);
+        if kind == "panics-in-decoder" {
+            panic!("the decoder's bug");
+        }
+        Ok(whole(&kind, tokens).unwrap_or(Parts::Whole))
+    }
+}
+
+fn input(token: u32, tokens: usize) -> Prepared {
+    Prepared::Input(ModelInput {
+        token_ids: vec![token; tokens],
+        vision: None,
+    })
+}
+
+/// The parts of a medium that has some.
+fn whole(kind: &str, length: usize) -> Option<Parts> {
+    match kind {
+        "document" | "broken" | "failing" | "kept" => Some(Parts::Pages(length as u32)),
+        "video" => Some(Parts::Windows {
+            duration: length as f64,
+        }),
+        _ => None,
     }
 }
 

@@ -3,5 +3,6 @@
 mod batching;
 mod failures;
 mod fakes;
+mod parts;
 mod sharing;
 mod shutdown;
