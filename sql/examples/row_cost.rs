@@ -51,6 +51,10 @@ impl Embedder for Nothing {
     async fn embed(&self, _: &str, _: Option<&str>) -> Result<Arc<[f32]>, EmbedFailure> {
         Ok(Arc::clone(&self.0))
     }
+
+    async fn segments(&self, url: &str) -> Result<Arc<[String]>, EmbedFailure> {
+        Ok(Arc::from([url.to_owned()]))
+    }
 }
 
 /// How long something took, and how much of the processor.

@@ -78,9 +78,9 @@ impl fmt::Display for Finding {
 }
 
 impl Plan {
-    /// Where the script's first statement that embeds begins; `None` if there is none.
+    /// Where the script's first statement that needs a model begins; `None` if there is none.
     pub fn first_embed(&self) -> Option<u64> {
-        let embedding = self.queries.iter().filter(|(query, _)| query.embeds);
+        let embedding = self.queries.iter().filter(|(query, _)| query.calls_service);
         embedding.map(|(query, _)| query.line).min()
     }
 

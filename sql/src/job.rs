@@ -283,16 +283,24 @@ fn given_up(file: &str, unwritten: u64, waiting: &Waiting) -> Result<(), SqlErro
     })
 }
 
-/// Stands in where no statement embeds.
+/// Stands in where no statement needs the embedding service.
 struct NoModel;
+
+fn no_model() -> EmbedFailure {
+    EmbedFailure {
+        code: "no_model".to_string(),
+        message: "no model is loaded".to_string(),
+        fatal: true,
+    }
+}
 
 #[async_trait]
 impl Embedder for NoModel {
     async fn embed(&self, _url: &str, _instruction: Option<&str>) -> Result<Arc<[f32]>, EmbedFailure> {
-        Err(EmbedFailure {
-            code: "no_model".to_string(),
-            message: "no model is loaded".to_string(),
-            fatal: true,
-        })
+        Err(no_model())
+    }
+
+    async fn segments(&self, _url: &str) -> Result<Arc<[String]>, EmbedFailure> {
+        Err(no_model())
     }
 }

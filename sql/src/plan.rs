@@ -241,9 +241,9 @@ impl Plan {
         Ok(Some(deleting.key))
     }
 
-    /// Whether a statement needs vectors, and so a model.
+    /// Whether a statement needs the embedding service, and so a model.
     pub fn uses_embedding(&self) -> bool {
-        self.queries.iter().any(|(query, _)| query.embeds)
+        self.queries.iter().any(|(query, _)| query.calls_service)
     }
 
     /// How many tables are read in epochs.

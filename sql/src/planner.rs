@@ -18,7 +18,8 @@ use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion::sql::sqlparser::ast::{Query as SqlQuery, Statement};
 use sightstream_connectors::TableDefinition;
 use sightstream_connectors::options::nearest;
-use sightstream_udf::{ROW_NUMBER, embed, vector_bytes};
+use sightstream_udf::calls::{self, Function};
+use sightstream_udf::{ROW_NUMBER, vector_bytes};
 
 use crate::epoch_table::EpochTable;
 use crate::lineage::is_plain;
@@ -41,7 +42,10 @@ pub(crate) struct Query {
     pub streams: Vec<String>,
     /// The tables that it reads as a whole.
     pub bounded: Vec<String>,
+    /// Whether it computes vectors.
     pub embeds: bool,
+    /// Whether it needs the embedding service, for vectors or for the parts of media.
+    pub calls_service: bool,
     /// For each column of the result, whether it holds the values of a table's column as they are.
     pub plain: Vec<bool>,
 }
@@ -154,8 +158,8 @@ impl Catalog {
             _ => (Arrival::Whole, number_rows(plan, &names, Arrival::Whole)?),
         };
         let state = self.state();
-        let plan = extract_embeds(plan, &state)?;
-        let embeds = embed::uses_embed(&plan)?;
+        let plan = extract_calls(plan, &state)?;
+        let called = calls::called(&plan)?;
         let plan = state.optimize(&plan)?;
         // Planned again for every epoch; what cannot be planned is an error now.
         state.query_planner().create_physical_plan(&plan, &state).await?;
@@ -166,7 +170,8 @@ impl Catalog {
             arrival,
             streams,
             bounded,
-            embeds,
+            embeds: called.contains(&Function::Embed),
+            calls_service: !called.is_empty(),
             plain,
         })
     }
@@ -232,14 +237,14 @@ fn tables_meet(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
-/// `plan` with its calls of `embed` as operators. Columns that nobody reads go first: a view's vectors are computed only
+/// `plan` with its calls of `embed` and `segments` as operators. Columns that nobody reads go first: a view's vectors are computed only
 /// where they are used.
-fn extract_embeds(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+fn extract_calls(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
     let options: &Arc<ConfigOptions> = state.config_options();
     let analysed = state.analyzer().execute_and_check(plan, options, |_, _| {})?;
     let pruning = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
     let pruned = pruning.optimize(analysed, &OptimizerContext::new(), |_, _| {})?;
-    embed::extract(pruned)
+    calls::extract(pruned)
 }
 
 /// `plan` with the columns of the table `definition`, cast to their types. `columns` names those that the plan gives;
@@ -291,7 +296,7 @@ fn column(field: &Field, source: Option<(Column, DataType)>) -> Result<Expr> {
     match (&found, wanted) {
         (DataType::Null, wanted) => Ok(lit(ScalarValue::try_from(wanted)?)),
         (found, wanted) if found == wanted => Ok(expression),
-        (found, DataType::Binary) if *found == embed::vector_type() => {
+        (found, DataType::Binary) if *found == calls::vector_type() => {
             Ok(vector_bytes::function().call(vec![expression]))
         }
         // Arrow would print a list as text, which nobody means.

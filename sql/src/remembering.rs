@@ -1,48 +1,59 @@
-//! Embeds a row of an epoch once, however many queries read it and however often they run.
+//! Asks the embedding service once about a row of an epoch, however many queries read it and however often they run.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use sightstream_udf::{EmbedFailure, Embedder};
 
-type Request = (String, Option<String>);
-type Answer = Result<Arc<[f32]>, EmbedFailure>;
+type Answer<T> = Result<Arc<[T]>, EmbedFailure>;
 
 /// An embedder that remembers its answers. It lives as long as an epoch, whose queries run again on parts of it when an
 /// expression fails on a row.
 pub(crate) struct Remembering {
     embedder: Arc<dyn Embedder>,
-    answers: Mutex<HashMap<Request, Answer>>,
+    vectors: Answers<(String, Option<String>), f32>,
+    segments: Answers<String, String>,
+}
+
+/// Answers by request.
+struct Answers<K, T>(Mutex<HashMap<K, Answer<T>>>);
+
+impl<K: Eq + Hash, T> Answers<K, T> {
+    /// The answer to `request`, asked for if it is not known.
+    async fn of(&self, request: K, ask: impl Future<Output = Answer<T>>) -> Answer<T> {
+        if let Some(answer) = self.known().get(&request) {
+            return answer.clone();
+        }
+        let answer = ask.await;
+        self.known().insert(request, answer.clone());
+        answer
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<K, Answer<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Remembering {
     pub fn new(embedder: Arc<dyn Embedder>) -> Self {
         Self {
             embedder,
-            answers: Mutex::default(),
+            vectors: Answers(Mutex::default()),
+            segments: Answers(Mutex::default()),
         }
     }
 }
 
 #[async_trait]
 impl Embedder for Remembering {
-    async fn embed(&self, url: &str, instruction: Option<&str>) -> Answer {
+    async fn embed(&self, url: &str, instruction: Option<&str>) -> Answer<f32> {
         let request = (url.to_string(), instruction.map(str::to_string));
-        let known = self
-            .answers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&request)
-            .cloned();
-        if let Some(answer) = known {
-            return answer;
-        }
-        let answer = self.embedder.embed(url, instruction).await;
-        self.answers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(request, answer.clone());
-        answer
+        self.vectors.of(request, self.embedder.embed(url, instruction)).await
+    }
+
+    async fn segments(&self, url: &str) -> Answer<String> {
+        self.segments.of(url.to_string(), self.embedder.segments(url)).await
     }
 }

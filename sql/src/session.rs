@@ -11,8 +11,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use sightstream_udf::embed::EmbedPlanner;
-use sightstream_udf::{cosine_similarity, embed, vector_bytes};
+use sightstream_udf::calls::{CallPlanner, Function};
+use sightstream_udf::{cosine_similarity, parts, vector_bytes};
 
 /// A session with our functions. One partition: the rows of an epoch keep their order.
 pub(crate) fn session() -> SessionContext {
@@ -29,20 +29,23 @@ pub(crate) fn session() -> SessionContext {
         .with_query_planner(Arc::new(Planner))
         .build();
     let session = SessionContext::new_with_state(state);
-    session.register_udf(embed::function());
+    let calls = Function::ALL.into_iter().map(Function::udf);
+    calls
+        .chain(parts::functions())
+        .for_each(|function| session.register_udf(function));
     session.register_udf(cosine_similarity::function());
     session.register_udf(vector_bytes::function());
     session
 }
 
-/// DataFusion's planner, which knows `embed`'s operator.
+/// DataFusion's planner, which knows the operator of `embed` and `segments`.
 #[derive(Debug)]
 struct Planner;
 
 #[async_trait]
 impl QueryPlanner for Planner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(EmbedPlanner)])
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(CallPlanner)])
             .create_physical_plan(plan, session)
             .await
     }

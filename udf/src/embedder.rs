@@ -1,18 +1,21 @@
-//! Who turns a media reference into a vector.
+//! Who turns a media reference into a vector, or into those of its parts.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sightstream_model::service::{EmbedError, EmbeddingService};
 
-/// Turns media references into vectors; many calls run at the same time. [`EmbeddingService`] is the real one.
+/// Turns media references into vectors and parts; many calls run at the same time. [`EmbeddingService`] is the real one.
 #[async_trait]
 pub trait Embedder: Send + Sync {
     /// The unit vector of what `url` names. `instruction` is the model's default for the modality if `None`.
     async fn embed(&self, url: &str, instruction: Option<&str>) -> Result<Arc<[f32]>, EmbedFailure>;
+
+    /// The references of the parts of what `url` names, in order; `url` alone where it is no whole with parts.
+    async fn segments(&self, url: &str) -> Result<Arc<[String]>, EmbedFailure>;
 }
 
-/// Why there is no vector.
+/// Why there is no vector, or nothing is known of parts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct EmbedFailure {
@@ -27,12 +30,20 @@ pub struct EmbedFailure {
 #[async_trait]
 impl Embedder for EmbeddingService {
     async fn embed(&self, url: &str, instruction: Option<&str>) -> Result<Arc<[f32]>, EmbedFailure> {
-        EmbeddingService::embed(self, url, instruction)
-            .await
-            .map_err(|error| EmbedFailure {
-                code: error.reason().to_string(),
-                message: error.to_string(),
-                fatal: matches!(error, EmbedError::Stopped(_)),
-            })
+        Ok(EmbeddingService::embed(self, url, instruction).await?)
+    }
+
+    async fn segments(&self, url: &str) -> Result<Arc<[String]>, EmbedFailure> {
+        Ok(EmbeddingService::segments(self, url).await?.into())
+    }
+}
+
+impl From<EmbedError> for EmbedFailure {
+    fn from(error: EmbedError) -> Self {
+        Self {
+            code: error.reason().to_string(),
+            message: error.to_string(),
+            fatal: matches!(error, EmbedError::Stopped(_)),
+        }
     }
 }

@@ -1,15 +1,17 @@
 //! The SQL functions of Sightstream, for DataFusion.
 //!
-//! - [`embed`](mod@embed): `embed(url [, instruction])`, one unit vector a row.
+//! - [`calls`]: `embed(url [, instruction])`, one unit vector a row, and `segments(url)`, the references of its parts.
+//! - [`parts`]: what the reference of a part says of it.
 //! - [`cosine_similarity`]: how alike two vectors are.
 //! - [`vector_bytes`]: vectors as bytes, for `BYTEA` columns.
 //!
-//! `embed` is planned as an operator of its own, not evaluated as an expression: see [`embed`](mod@embed) for why.
+//! `embed` and `segments` are planned as an operator of their own, not evaluated as expressions: see [`calls`] for why.
 
+pub mod calls;
 pub mod cosine_similarity;
-pub mod embed;
 pub mod embedder;
 pub mod failures;
+pub mod parts;
 pub mod vector_bytes;
 
 pub use embedder::{EmbedFailure, Embedder};

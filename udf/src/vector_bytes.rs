@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Float32Type};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
-use crate::embed::vector_type;
+use crate::calls::vector_type;
 
 /// The SQL function `vector_bytes(vector)`: a `FLOAT[]` as little-endian `f32` bytes (`BYTEA`). An `INSERT` of a vector
 /// into a `BYTEA` column uses it by itself.

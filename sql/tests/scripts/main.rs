@@ -2,5 +2,6 @@
 
 mod embed;
 mod engine;
+mod segments;
 mod support;
 mod tombstones;

@@ -14,10 +14,12 @@ use sightstream_udf::{EmbedFailure, Embedder};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-/// Gives `[length of the url, length of the instruction]`, fails on urls that start with `bad`, and counts its calls.
+/// Gives `[length of the url, length of the instruction]`, fails on urls that start with `bad`, and counts its calls. An mp4
+/// has three windows, a pdf two pages; those of urls that start with `unlisted` cannot be told.
 #[derive(Default)]
 pub struct CountingEmbedder {
     calls: Mutex<BTreeMap<String, usize>>,
+    listed: Mutex<BTreeMap<String, usize>>,
 }
 
 #[async_trait]
@@ -39,6 +41,31 @@ impl Embedder for CountingEmbedder {
             });
         }
         Ok(Arc::from([url.len() as f32, instruction.map_or(0, str::len) as f32]))
+    }
+
+    async fn segments(&self, url: &str) -> Result<Arc<[String]>, EmbedFailure> {
+        *self
+            .listed
+            .lock()
+            .expect("no test panics while it counts")
+            .entry(url.to_string())
+            .or_default() += 1;
+        tokio::task::yield_now().await;
+        if url.starts_with("unlisted") {
+            let message = format!("{url} cannot be opened");
+            return Err(EmbedFailure {
+                code: "corrupt".to_string(),
+                message,
+                fatal: false,
+            });
+        }
+        Ok(match url.rsplit_once('.') {
+            Some((_, "mp4")) => [0, 30, 60]
+                .map(|start| format!("{url}#t={start},{}", start + 30))
+                .into(),
+            Some((_, "pdf")) => [1, 2].map(|page| format!("{url}#page={page}")).into(),
+            _ => [url.to_string()].into(),
+        })
     }
 }
 
@@ -75,6 +102,12 @@ impl Workbench {
             .lock()
             .expect("no test panics while it counts")
             .clone()
+    }
+
+    /// How often each url's parts were asked for.
+    pub fn listed(&self) -> BTreeMap<String, usize> {
+        let listed = self.embedder.listed.lock();
+        listed.expect("no test panics while it counts").clone()
     }
 
     /// Runs `sql`, in which `{{ NAME }}` is the path of the file NAME in lower case with `.jsonl`.

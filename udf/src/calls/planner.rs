@@ -11,14 +11,14 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::exec::PhysicalCall;
-use super::{EmbedExec, EmbedNode};
+use super::{CallExec, CallNode};
 
-/// Plans [`EmbedNode`] as [`EmbedExec`].
+/// Plans [`CallNode`] as [`CallExec`].
 #[derive(Debug, Default)]
-pub struct EmbedPlanner;
+pub struct CallPlanner;
 
 #[async_trait]
-impl ExtensionPlanner for EmbedPlanner {
+impl ExtensionPlanner for CallPlanner {
     async fn plan_extension(
         &self,
         planner: &dyn PhysicalPlanner,
@@ -28,11 +28,11 @@ impl ExtensionPlanner for EmbedPlanner {
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let Some(node) = node.as_any().downcast_ref::<EmbedNode>() else {
+        let Some(node) = node.as_any().downcast_ref::<CallNode>() else {
             return Ok(None);
         };
         let (&[logical_input], [input]) = (logical_inputs, physical_inputs) else {
-            return internal_err!("Embed has one input");
+            return internal_err!("Call has one input");
         };
         let physical = |expr| planner.create_physical_expr(expr, logical_input.schema(), session, context);
         let calls = node
@@ -40,12 +40,12 @@ impl ExtensionPlanner for EmbedPlanner {
             .iter()
             .map(|call| {
                 Ok(PhysicalCall {
-                    url: physical(&call.url)?,
-                    instruction: physical(&call.instruction)?,
+                    function: call.function,
+                    arguments: call.arguments.iter().map(physical).collect::<Result<_>>()?,
                     column: call.column.clone(),
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Some(Arc::new(EmbedExec::try_new(Arc::clone(input), calls)?)))
+        Ok(Some(Arc::new(CallExec::try_new(Arc::clone(input), calls)?)))
     }
 }

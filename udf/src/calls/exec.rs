@@ -1,11 +1,9 @@
-//! The operator that embeds.
+//! The operator that makes calls.
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float32Builder, ListBuilder, RecordBatch, StringArray, UInt64Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -18,38 +16,48 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
     ReplaceChildrenOptions,
 };
-use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
 
-use super::vector_type;
+use super::Function;
+use super::results::Value;
 use crate::{EmbedContext, ROW_NUMBER, RowFailure};
 
-/// One call of `embed`, its arguments ready to be evaluated.
+/// How many calls of a batch are made at once: more than the service has on its way, so that it always has the next one. A
+/// batch may have one row for each window of many videos.
+const CALLS_AT_ONCE: usize = 4096;
+
+/// One call, its arguments ready to be evaluated.
 #[derive(Debug, Clone)]
 pub(super) struct PhysicalCall {
-    pub url: Arc<dyn PhysicalExpr>,
-    pub instruction: Arc<dyn PhysicalExpr>,
+    pub function: Function,
+    pub arguments: Vec<Arc<dyn PhysicalExpr>>,
     pub column: String,
 }
 
-/// Adds a column of vectors for each call. All rows of a batch are embedded at once; rows for which a call fails are left
+impl fmt::Display for PhysicalCall {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let arguments: Vec<String> = self.arguments.iter().map(ToString::to_string).collect();
+        write!(f, "{}({})", self.function.name(), arguments.join(", "))
+    }
+}
+
+/// Adds a column of results for each call. The calls of a batch are made at once; rows for which a call fails are left
 /// out and reported to the [`EmbedContext`], which the task's session configuration must hold.
 #[derive(Debug)]
-pub struct EmbedExec {
+pub struct CallExec {
     input: Arc<dyn ExecutionPlan>,
     calls: Vec<PhysicalCall>,
     properties: Arc<PlanProperties>,
 }
 
-impl EmbedExec {
+impl CallExec {
     pub(super) fn try_new(input: Arc<dyn ExecutionPlan>, calls: Vec<PhysicalCall>) -> Result<Self> {
         let input_schema = input.schema();
         let mut fields: Vec<_> = input_schema.fields().iter().cloned().collect();
-        fields.extend(
-            calls
-                .iter()
-                .map(|call| Arc::new(Field::new(&call.column, vector_type(), true))),
-        );
+        fields.extend(calls.iter().map(|call| {
+            let field = Field::new(&call.column, call.function.return_type(), true);
+            Arc::new(field)
+        }));
         let schema = Arc::new(Schema::new_with_metadata(fields, input_schema.metadata().clone()));
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -65,20 +73,16 @@ impl EmbedExec {
     }
 }
 
-impl DisplayAs for EmbedExec {
+impl DisplayAs for CallExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let calls: Vec<String> = self
-            .calls
-            .iter()
-            .map(|call| format!("{}({}, {})", super::NAME, call.url, call.instruction))
-            .collect();
-        write!(f, "EmbedExec: {}", calls.join(", "))
+        let calls: Vec<String> = self.calls.iter().map(ToString::to_string).collect();
+        write!(f, "CallExec: {}", calls.join(", "))
     }
 }
 
-impl ExecutionPlan for EmbedExec {
+impl ExecutionPlan for CallExec {
     fn name(&self) -> &str {
-        "EmbedExec"
+        "CallExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -97,10 +101,7 @@ impl ExecutionPlan for EmbedExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let expressions = self
-            .calls
-            .iter()
-            .flat_map(|call| [Arc::clone(&call.url), Arc::clone(&call.instruction)]);
+        let expressions = self.calls.iter().flat_map(|call| call.arguments.iter().cloned());
         apply_expression_roots(expressions, f)
     }
 
@@ -111,7 +112,7 @@ impl ExecutionPlan for EmbedExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
             (Some(input), true) => Ok(Arc::new(Self::try_new(input, self.calls.clone())?)),
-            _ => internal_err!("EmbedExec has one input"),
+            _ => internal_err!("CallExec has one input"),
         }
     }
 
@@ -120,22 +121,22 @@ impl ExecutionPlan for EmbedExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let Some(embedding) = context.session_config().get_extension::<EmbedContext>() else {
+        let Some(service) = context.session_config().get_extension::<EmbedContext>() else {
             return internal_err!("the session has no EmbedContext");
         };
         let schema = self.schema();
         let calls: Arc<[PhysicalCall]> = self.calls.clone().into();
         let output_schema = Arc::clone(&schema);
         let output = self.input.execute(partition, context)?.and_then(move |batch| {
-            let (calls, embedding, schema) = (Arc::clone(&calls), Arc::clone(&embedding), Arc::clone(&output_schema));
-            async move { embed_batch(batch, &calls, &embedding, schema).await }
+            let (calls, service, schema) = (Arc::clone(&calls), Arc::clone(&service), Arc::clone(&output_schema));
+            async move { call_batch(batch, &calls, &service, schema).await }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, output.boxed())))
     }
 }
 
-/// `batch` with the vectors of `calls` as further columns, without the rows that failed.
-async fn embed_batch(
+/// `batch` with the results of `calls` as further columns, without the rows that failed.
+async fn call_batch(
     batch: RecordBatch,
     calls: &[PhysicalCall],
     context: &EmbedContext,
@@ -145,7 +146,7 @@ async fn embed_batch(
     let mut failed = vec![false; batch.num_rows()];
     let mut columns = batch.columns().to_vec();
     for call in calls {
-        columns.push(embed_column(&batch, call, context, row_numbers.as_ref(), &mut failed).await?);
+        columns.push(call_column(&batch, call, context, row_numbers.as_ref(), &mut failed).await?);
     }
     let output = RecordBatch::try_new(schema, columns)?;
     if failed.contains(&true) {
@@ -156,29 +157,34 @@ async fn embed_batch(
     }
 }
 
-async fn embed_column(
+async fn call_column(
     batch: &RecordBatch,
     call: &PhysicalCall,
     context: &EmbedContext,
     row_numbers: Option<&UInt64Array>,
     failed: &mut [bool],
 ) -> Result<ArrayRef> {
-    let urls = evaluate_text(&call.url, batch)?;
-    let instructions = evaluate_text(&call.instruction, batch)?;
-    let rows = (0..batch.num_rows()).filter(|&row| urls.is_valid(row) && !failed[row]);
-    let calls: Vec<_> = rows
+    let arguments = call
+        .arguments
+        .iter()
+        .map(|argument| evaluate_text(argument, batch))
+        .collect::<Result<Vec<_>>>()?;
+    let calls: Vec<_> = (0..batch.num_rows())
+        .filter(|&row| !failed[row])
         .map(|row| {
-            let (url, instruction) = (
-                urls.value(row),
-                instructions.is_valid(row).then(|| instructions.value(row)),
-            );
-            async move { (row, context.embedder.embed(url, instruction).await) }
+            let of_row = arguments
+                .iter()
+                .map(|column| column.is_valid(row).then(|| column.value(row)));
+            let of_row: Vec<Option<&str>> = of_row.collect();
+            async move { (row, call.function.call(&*context.embedder, &of_row).await) }
         })
         .collect();
-    let mut vectors = vec![None; batch.num_rows()];
-    for (row, result) in join_all(calls).await {
+    let mut calls = futures::stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
+    let mut values: Vec<Option<Value>> = Vec::new();
+    values.resize_with(batch.num_rows(), || None);
+    while let Some((row, result)) = calls.next().await {
         match result {
-            Ok(vector) => vectors[row] = Some(vector),
+            Ok(value) => values[row] = value,
             Err(failure) if failure.fatal => return Err(DataFusionError::External(Box::new(failure))),
             Err(failure) => {
                 failed[row] = true;
@@ -189,17 +195,7 @@ async fn embed_column(
             }
         }
     }
-    let mut column = ListBuilder::new(Float32Builder::new());
-    for vector in vectors {
-        match vector {
-            Some(vector) => {
-                column.values().append_slice(&vector);
-                column.append(true);
-            }
-            None => column.append(false),
-        }
-    }
-    Ok(Arc::new(column.finish()))
+    Ok(call.function.column(values))
 }
 
 fn row_numbers(batch: &RecordBatch) -> Result<Option<UInt64Array>> {

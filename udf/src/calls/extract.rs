@@ -1,18 +1,20 @@
-//! Moves calls of `embed` out of expressions, into [`EmbedNode`]s.
+//! Moves calls of the service's functions out of expressions, into [`CallNode`]s.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Case, Expr, Extension, LogicalPlan, Operator, Projection, cast, lit};
 
-use super::NAME;
-use super::node::{EmbedCall, EmbedNode};
+use super::Function;
+use super::node::{Call, CallNode};
 
-/// `plan` with every call of `embed` made by an [`EmbedNode`] below the node that used it. `plan` must be analysed (types
-/// coerced) already.
+/// `plan` with every call made by a [`CallNode`] below the node that used it. `plan` must be analysed (types coerced)
+/// already.
 ///
 /// # Errors
 /// A plan error if a call stands where it cannot be computed beforehand, such as the condition of a join.
@@ -23,38 +25,43 @@ pub fn extract(plan: LogicalPlan) -> Result<LogicalPlan> {
         .data)
 }
 
-/// Whether `plan` calls `embed` anywhere, or already embeds.
-pub fn uses_embed(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
+/// The functions that an extracted plan calls anywhere.
+pub fn called(plan: &LogicalPlan) -> Result<BTreeSet<Function>> {
+    let mut called = BTreeSet::new();
     plan.apply_with_subqueries(|node| {
-        found |= node.expressions().iter().any(calls_embed)
-            || matches!(node, LogicalPlan::Extension(extension) if extension.node.as_any().is::<EmbedNode>());
-        Ok(if found {
-            TreeNodeRecursion::Stop
-        } else {
-            TreeNodeRecursion::Continue
-        })
+        if let LogicalPlan::Extension(extension) = node
+            && let Some(node) = extension.node.as_any().downcast_ref::<CallNode>()
+        {
+            called.extend(node.calls().iter().map(|call| call.function));
+        }
+        Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(found)
+    Ok(called)
 }
 
-fn calls_embed(expression: &Expr) -> bool {
-    expression.exists(|part| Ok(is_call(part))).unwrap_or(false)
-}
-
-fn is_call(expression: &Expr) -> bool {
-    matches!(expression, Expr::ScalarFunction(call) if call.func.name() == NAME)
+/// The function that is called somewhere in `expression`.
+fn call_in(expression: &Expr) -> Option<Function> {
+    let mut found = None;
+    let visited = expression.apply(|part| {
+        found = Function::of(part);
+        Ok(match found {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
+        })
+    });
+    visited.ok().and(found)
 }
 
 fn extract_node(plan: LogicalPlan, columns: &mut usize) -> Result<Transformed<LogicalPlan>> {
     let expressions = plan.expressions();
-    if !expressions.iter().any(calls_embed) {
+    let Some(function) = expressions.iter().find_map(call_in) else {
         return Ok(Transformed::no(plan));
-    }
+    };
     let inputs = plan.inputs();
     let &[input] = inputs.as_slice() else {
         return plan_err!(
-            "{NAME} cannot stand in a {}; compute it in a subquery below and use its column",
+            "{} cannot stand in a {}; compute it in a subquery below and use its column",
+            function.name(),
             plan.display().to_string().split(':').next().unwrap_or("join")
         );
     };
@@ -70,14 +77,14 @@ fn extract_node(plan: LogicalPlan, columns: &mut usize) -> Result<Transformed<Lo
             Ok(name.restore(calls.take_out(expression, &[])?.expression))
         })
         .collect::<Result<Vec<_>>>()?;
-    let mut embedded = input.clone();
+    let mut called = input.clone();
     for layer in calls.layers {
-        embedded = LogicalPlan::Extension(Extension {
-            node: Arc::new(EmbedNode::try_new(embedded, layer)?),
+        called = LogicalPlan::Extension(Extension {
+            node: Arc::new(CallNode::try_new(called, layer)?),
         });
     }
-    let extracted = plan.with_new_exprs(expressions, vec![embedded])?;
-    // Nodes that hand on their input's columns now hand on the vectors too.
+    let extracted = plan.with_new_exprs(expressions, vec![called])?;
+    // Nodes that hand on their input's columns now hand on the results too.
     if extracted.schema().fields().len() == plan.schema().fields().len() {
         return Ok(Transformed::yes(extracted));
     }
@@ -88,7 +95,7 @@ fn extract_node(plan: LogicalPlan, columns: &mut usize) -> Result<Transformed<Lo
     )?)))
 }
 
-/// An expression whose calls are columns now, and how many [`EmbedNode`]s must lie below it.
+/// An expression whose calls are columns now, and how many [`CallNode`]s must lie below it.
 struct Extracted {
     expression: Expr,
     depth: usize,
@@ -128,16 +135,17 @@ impl Guard {
 
 /// The calls found in one node's expressions. A call whose arguments hold calls lies a layer above them.
 struct Calls<'a> {
-    layers: Vec<Vec<EmbedCall>>,
+    layers: Vec<Vec<Call>>,
     columns: &'a mut usize,
 }
 
 impl Calls<'_> {
     fn take_out(&mut self, expression: Expr, guards: &[Guard]) -> Result<Extracted> {
-        match expression {
-            call if is_call(&call) => self.take_out_call(call, guards),
-            Expr::Case(case) => self.take_out_case(case, guards),
-            Expr::ScalarFunction(mut function) if function.func.name() == "coalesce" => {
+        let function = Function::of(&expression);
+        match (expression, function) {
+            (Expr::ScalarFunction(call), Some(function)) => self.take_out_call(function, call, guards),
+            (Expr::Case(case), _) => self.take_out_case(case, guards),
+            (Expr::ScalarFunction(mut function), None) if function.func.name() == "coalesce" => {
                 let mut blocked = Vec::new();
                 let mut depth = 0;
                 for argument in &mut function.args {
@@ -157,7 +165,7 @@ impl Calls<'_> {
                     depth,
                 })
             }
-            Expr::BinaryExpr(mut binary) if matches!(binary.op, Operator::And | Operator::Or) => {
+            (Expr::BinaryExpr(mut binary), _) if matches!(binary.op, Operator::And | Operator::Or) => {
                 let left = self.take_out(*binary.left, guards)?;
                 let decided = match binary.op {
                     Operator::And => left.expression.clone().is_false(),
@@ -177,7 +185,7 @@ impl Calls<'_> {
                     depth: left.depth.max(right.depth),
                 })
             }
-            other => {
+            (other, _) => {
                 let mut depth = 0;
                 let expression = other.map_children(|child| {
                     let taken = self.take_out(child, guards)?;
@@ -248,24 +256,22 @@ impl Calls<'_> {
         })
     }
 
-    fn take_out_call(&mut self, call: Expr, guards: &[Guard]) -> Result<Extracted> {
-        let Expr::ScalarFunction(function) = call else {
-            return plan_err!("{NAME} must be called as a scalar function");
-        };
+    fn take_out_call(&mut self, function: Function, call: ScalarFunction, guards: &[Guard]) -> Result<Extracted> {
         let mut depth = guards.iter().map(|guard| guard.depth).max().unwrap_or(0);
-        let mut arguments = Vec::with_capacity(2);
-        for argument in function.args {
+        let mut arguments = Vec::with_capacity(function.arguments().len());
+        for argument in call.args {
             let taken = self.take_out(argument, guards)?;
             depth = depth.max(taken.depth);
             arguments.push(cast(taken.expression, DataType::Utf8));
         }
-        let mut arguments = arguments.into_iter();
-        let Some(url) = arguments.next() else {
-            return plan_err!("{NAME} needs a url: {NAME}(url) or {NAME}(url, instruction)");
+        let Some(first) = arguments.first_mut() else {
+            return plan_err!("{} needs a url: {}(url)", function.name(), function.name());
         };
-        let url = guards.iter().rev().fold(url, |url, guard| guard.wrap(url));
-        let instruction = arguments.next().unwrap_or_else(|| lit(ScalarValue::Utf8(None)));
-        let column = self.column(depth, url, instruction);
+        // NULL there makes no call.
+        let url = std::mem::take(first);
+        *first = guards.iter().rev().fold(url, |url, guard| guard.wrap(url));
+        arguments.resize(function.arguments().len(), lit(ScalarValue::Utf8(None)));
+        let column = self.column(depth, function, arguments);
         Ok(Extracted {
             expression: Expr::Column(Column::from_name(column)),
             depth: depth + 1,
@@ -273,22 +279,22 @@ impl Calls<'_> {
     }
 
     /// The column of the call in the layer `depth`; equal calls share one.
-    fn column(&mut self, depth: usize, url: Expr, instruction: Expr) -> String {
+    fn column(&mut self, depth: usize, function: Function, arguments: Vec<Expr>) -> String {
         while self.layers.len() <= depth {
             self.layers.push(Vec::new());
         }
         let layer = &mut self.layers[depth];
         if let Some(call) = layer
             .iter()
-            .find(|call| call.url == url && call.instruction == instruction)
+            .find(|call| call.function == function && call.arguments == arguments)
         {
             return call.column.clone();
         }
-        let column = format!("__sightstream_vector_{}", self.columns);
+        let column = format!("__sightstream_call_{}", self.columns);
         *self.columns += 1;
-        layer.push(EmbedCall {
-            url,
-            instruction,
+        layer.push(Call {
+            function,
+            arguments,
             column: column.clone(),
         });
         column
