@@ -1,5 +1,7 @@
 //! `sightstream search`: a query by text or by an image against a Qdrant collection.
 
+mod moment;
+
 use std::io::Write;
 
 use anyhow::{Context, bail};
@@ -8,6 +10,7 @@ use serde_json::{Value, json};
 use sightstream_connectors::qdrant::{Collection, Filter, Hit, Store};
 use sightstream_model::service::EmbeddingService;
 
+use self::moment::Moment;
 use crate::args::SearchArgs;
 use crate::error::{Outcome, UsageError};
 
@@ -81,10 +84,11 @@ pub async fn execute(mut args: SearchArgs) -> anyhow::Result<Outcome> {
     let hits = nearest(&service, &collection, &query, &args.filter, args.limit).await?;
 
     let mut out = std::io::stdout().lock();
+    let names = if args.moments { Names::Moments } else { Names::Urls };
     if args.json {
-        write_json(&mut out, &hits)?
+        write_json(&mut out, &hits, names)?
     } else {
-        write_table(&mut out, &hits)?
+        write_table(&mut out, &hits, names)?
     }
     if hits.is_empty() && !args.json {
         eprintln!("nothing found: {}", emptiness(&collection, &args.filter));
@@ -153,23 +157,45 @@ fn emptiness(collection: &Collection, filters: &[Filter]) -> String {
     }
 }
 
-/// Rank, score and url, aligned.
-pub fn write_table(out: &mut impl Write, hits: &[Hit]) -> std::io::Result<()> {
+/// How hits are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// `video.mp4#t=750,780`.
+    Urls,
+    /// `video.mp4 12:30-13:00`.
+    Moments,
+}
+
+/// Rank, score and name, aligned.
+pub fn write_table(out: &mut impl Write, hits: &[Hit], names: Names) -> std::io::Result<()> {
     if hits.is_empty() {
         return Ok(());
     }
-    writeln!(out, "{:>4}  {:>7}  url", "rank", "score")?;
+    let title = match names {
+        Names::Urls => "url",
+        Names::Moments => "moment",
+    };
+    writeln!(out, "{:>4}  {:>7}  {title}", "rank", "score")?;
     for (index, hit) in hits.iter().enumerate() {
-        writeln!(out, "{:>4}  {:>7.4}  {}", index + 1, hit.score, shown(&address(hit)))?;
+        let name = match names {
+            Names::Urls => None,
+            Names::Moments => Moment::of(hit).map(|moment| moment.to_string()),
+        };
+        let name = name.unwrap_or_else(|| shown(&address(hit)));
+        writeln!(out, "{:>4}  {:>7.4}  {name}", index + 1, hit.score)?;
     }
     Ok(())
 }
 
-/// One JSON object a line, with the whole payload.
-fn write_json(out: &mut impl Write, hits: &[Hit]) -> anyhow::Result<()> {
+/// One JSON object a line, with the whole payload; of moments also what `index_moments.sql` calls their parts.
+fn write_json(out: &mut impl Write, hits: &[Hit], names: Names) -> anyhow::Result<()> {
     for (index, hit) in hits.iter().enumerate() {
         let url = hit.payload.get("url").cloned().unwrap_or(Value::Null);
-        let line = json!({ "rank": index + 1, "score": hit.score, "id": hit.id, "url": url, "payload": hit.payload });
+        let mut line =
+            json!({ "rank": index + 1, "score": hit.score, "id": hit.id, "url": url, "payload": hit.payload });
+        if let (Names::Moments, Some(moment), Some(line)) = (names, Moment::of(hit), line.as_object_mut()) {
+            line.extend(moment.fields());
+        }
         writeln!(out, "{line}")?;
     }
     Ok(())
@@ -216,7 +242,8 @@ mod tests {
     #[test]
     fn the_table_is_aligned_and_names_points_without_a_url_by_id() {
         let mut table = Vec::new();
-        write_table(&mut table, &[hit(0.5, Some("/a.png")), hit(-0.25, None)]).expect("a vector can be written to");
+        write_table(&mut table, &[hit(0.5, Some("/a.png")), hit(-0.25, None)], Names::Urls)
+            .expect("a vector can be written to");
         let table = String::from_utf8(table).expect("it is text");
         assert_eq!(
             table,
@@ -227,10 +254,32 @@ mod tests {
     #[test]
     fn json_lines_hold_the_whole_payload() {
         let mut lines = Vec::new();
-        write_json(&mut lines, &[hit(0.5, Some("/a.png"))]).expect("a vector can be written to");
+        write_json(&mut lines, &[hit(0.5, Some("/a.png"))], Names::Urls).expect("a vector can be written to");
         let line: Value = serde_json::from_slice(&lines).expect("it is JSON");
         let expected = json!({"rank": 1, "score": 0.5, "id": "7", "url": "/a.png", "payload": {"url": "/a.png"}});
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn moments_are_named_by_their_medium_and_place() {
+        let hits = [
+            hit(0.5, Some("v.mp4#t=750,780")),
+            hit(0.25, Some("a.png")),
+            hit(0.0, None),
+        ];
+        let (mut table, mut lines) = (Vec::new(), Vec::new());
+        write_table(&mut table, &hits, Names::Moments).expect("a vector can be written to");
+        assert_eq!(
+            String::from_utf8(table).expect("it is text"),
+            "rank    score  moment\n   1   0.5000  v.mp4 12:30-13:00\n   2   0.2500  a.png\n   3   0.0000  (no url) id 7\n"
+        );
+        write_json(&mut lines, &hits[..1], Names::Moments).expect("a vector can be written to");
+        let line: Value = serde_json::from_slice(&lines).expect("it is JSON");
+        assert_eq!(
+            (&line["parent"], &line["start"], &line["end"]),
+            (&json!("v.mp4"), &json!(750.0), &json!(780.0))
+        );
+        assert_eq!((&line["url"], &line["page"]), (&json!("v.mp4#t=750,780"), &Value::Null));
     }
 
     #[test]

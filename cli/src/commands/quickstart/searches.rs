@@ -6,7 +6,7 @@ use sightstream_connectors::qdrant::{Collection, Filter};
 use sightstream_model::service::EmbeddingService;
 
 use super::media::Medium;
-use crate::commands::search::{self, Query};
+use crate::commands::search::{self, Names, Query};
 
 /// How many results each search shows.
 const LIMIT: usize = 5;
@@ -82,7 +82,7 @@ async fn show(
     let hits = search::nearest(service, collection, query, filters, LIMIT).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "\n{}", search::shown(title))?;
-    search::write_table(&mut out, &hits)?;
+    search::write_table(&mut out, &hits, Names::Urls)?;
     out.flush()?;
     Ok(())
 }
