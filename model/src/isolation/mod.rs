@@ -229,6 +229,7 @@ impl Decoder {
 
 /// Tells the recorder what each metric of this module is.
 pub(crate) fn describe_metrics() {
+    media::video::describe_metrics();
     describe_histogram!(
         DECODE_SECONDS,
         Unit::Seconds,

@@ -63,6 +63,8 @@ pub fn serve(
             service: setup.protocol,
         });
     }
+    // Its standard error is what the service logs of it.
+    crate::media::video::ffmpeg_errors_to_standard_error();
     confine(setup.memory).map_err(WorkerError::Confine)?;
     answer(&mut service, &Ready { protocol: PROTOCOL }, &[])?;
     let mut reader = Reader::default();

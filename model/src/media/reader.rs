@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::document::Document;
 use super::failure::Failure;
 use super::parts::{Parts, Segmentation};
-use super::video::Video;
+use super::video::{Video, VideoWork, is_animation};
 use super::{DecodeLimits, Media};
 use crate::error::MediaError;
 use crate::fetch::{Content, Identity};
@@ -56,6 +56,7 @@ pub enum Answer {
 #[derive(Debug, Default)]
 pub struct Reader {
     open: Option<(Option<Identity>, Opened)>,
+    work: VideoWork,
 }
 
 #[derive(Debug)]
@@ -82,7 +83,14 @@ impl Reader {
             name: name(),
             message: error.to_string(),
         };
-        let kind = Kind::of(&content.head().map_err(unreadable)?, reading.media_type);
+        self.work = VideoWork::default();
+        let mut kind = Kind::of(&content.head().map_err(unreadable)?, reading.media_type);
+        if kind == Kind::Other {
+            let bytes = content.bytes().map_err(unreadable)?;
+            if super::needs_decoder(&bytes) && is_animation(&bytes) {
+                kind = Kind::Video;
+            }
+        }
         if kind == Kind::Other {
             let bytes = content.bytes().map_err(unreadable)?;
             let media = super::decode(&bytes, reading.media_type, reading.limits, reading.name)?;
@@ -92,9 +100,20 @@ impl Reader {
                 (Question::Input, media) => Answer::Media(media),
             });
         }
-        self.open(kind, content, reading)
-            .and_then(|opened| opened.read(reading, fit))
-            .map_err(|failure| failure.into_media_error(name()))
+        let answer = self
+            .open(kind, content, reading)
+            .and_then(|opened| opened.read(reading, fit));
+        if let Some((_, Opened::Video(video))) = &mut self.open {
+            self.work = video.take_work();
+            self.work.record();
+        }
+        answer.map_err(|failure| failure.into_media_error(name()))
+    }
+
+    /// What decoding the last medium took, if it was a video. It is in the metrics of this process already; a decode worker
+    /// tells the service, whose metrics are the ones that are seen.
+    pub fn last_video_work(&self) -> VideoWork {
+        self.work
     }
 
     /// The medium, opened unless it is open.

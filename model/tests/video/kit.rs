@@ -79,6 +79,13 @@ impl Reference {
         Self { frames, times }
     }
 
+    /// The frames of a video, in the order in which they are decoded, at a rate that is known from elsewhere.
+    pub fn at_rate(path: &Path, rate: f64) -> Self {
+        let frames = reference_frames(path);
+        let times = (0..frames.len()).map(|frame| frame as f64 / rate).collect();
+        Self { frames, times }
+    }
+
     /// The numbers of the frames that stand for a span: NumPy's `linspace(0, n - 1, frames)`, truncated.
     pub fn chosen(&self, span: Option<(f64, f64)>, frames: usize) -> Vec<usize> {
         let (start, end) = span.unwrap_or((0.0, f64::INFINITY));

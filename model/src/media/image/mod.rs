@@ -5,7 +5,7 @@
 //! - 16 bits a channel become 8 by taking the high byte. For colour that is what Pillow does. For grey Pillow cuts off all
 //!   above 255, which turns most 16-bit photographs white: here grey is scaled like colour.
 //! - The EXIF orientation is applied. Embedded colour profiles and gamma are not.
-//! - Of an animation, the first frame; of a TIFF with several pages, the first page.
+//! - Of an animation, the first frame (a reader takes animations for videos); of a TIFF with several pages, the first page.
 //! - A file that ends too early is corrupt, even where a decoder could make up the rest.
 
 mod gif;

@@ -24,6 +24,7 @@ mod decoder;
 mod ffmpeg;
 mod film;
 mod formats;
+mod gif;
 mod index;
 mod input;
 mod log;
@@ -33,8 +34,9 @@ mod webp;
 
 use std::num::NonZero;
 
-use ::metrics::counter;
+use ::metrics::{Unit, counter, describe_counter};
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
 use super::DecodeLimits;
 use super::failure::Failure;
@@ -42,7 +44,6 @@ use crate::fetch::Content;
 use film::Film;
 pub use log::ffmpeg_errors_to_standard_error;
 use webp::Animation;
-pub(crate) use webp::is_animated as is_animated_webp;
 
 const FRAMES: &str = "sightstream_video_frames_total";
 const TRUNCATED: &str = "sightstream_video_truncated_total";
@@ -75,14 +76,37 @@ pub struct FrameCounts {
     pub all: u64,
 }
 
+/// What was done with a video since it was last asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VideoWork {
+    /// Packets that its decoder took.
+    pub decoded: u64,
+    /// Frames that became pixels.
+    pub used: u64,
+    /// Whether it was found that its end is missing, or that some of its frames do not decode.
+    pub truncated: bool,
+}
+
+impl VideoWork {
+    /// Counts it in the metrics of this process.
+    pub fn record(&self) {
+        counter!(FRAMES, "kind" => "decoded").increment(self.decoded);
+        counter!(FRAMES, "kind" => "used").increment(self.used);
+        counter!(TRUNCATED).increment(u64::from(self.truncated));
+    }
+}
+
+/// Whether these bytes are an image that moves, which is read as a video: a GIF or WebP of several frames.
+pub(super) fn is_animation(bytes: &[u8]) -> bool {
+    gif::has_several_frames(bytes) || webp::has_several_frames(bytes)
+}
+
 /// A video that is open.
 #[derive(Debug)]
 pub struct Video {
     pictures: Pictures,
-    /// What of the counts is in the metrics already.
-    recorded: FrameCounts,
-    /// How often its end was missing, or frames did not decode, likewise.
-    is_truncation_recorded: bool,
+    /// What was told of the work.
+    told: (FrameCounts, bool),
 }
 
 #[derive(Debug)]
@@ -114,8 +138,7 @@ impl Video {
         };
         Ok(Self {
             pictures,
-            recorded: FrameCounts::default(),
-            is_truncation_recorded: false,
+            told: (FrameCounts::default(), false),
         })
     }
 
@@ -156,24 +179,36 @@ impl Video {
         fit: &dyn Fn(RgbImage) -> RgbImage,
     ) -> Result<Vec<RgbImage>, Failure> {
         let span = span.unwrap_or((0.0, f64::INFINITY));
-        let clip = match &mut self.pictures {
+        match &mut self.pictures {
             Pictures::Film(film) => film.clip(span, frames, fit),
             Pictures::Animation(animation) => animation.clip(span, frames, fit),
-        };
-        self.record();
-        clip
-    }
-
-    fn record(&mut self) {
-        let (counts, recorded) = (self.counts(), self.recorded);
-        counter!(FRAMES, "kind" => "decoded").increment(counts.decoded - recorded.decoded);
-        counter!(FRAMES, "kind" => "used").increment(counts.used - recorded.used);
-        self.recorded = counts;
-        if self.is_truncated() && !self.is_truncation_recorded {
-            self.is_truncation_recorded = true;
-            counter!(TRUNCATED).increment(1);
         }
     }
+
+    /// What was done since this was last asked.
+    pub(super) fn take_work(&mut self) -> VideoWork {
+        let (counts, truncated) = (self.counts(), self.is_truncated());
+        let (told, told_truncated) = std::mem::replace(&mut self.told, (counts, truncated));
+        VideoWork {
+            decoded: counts.decoded - told.decoded,
+            used: counts.used - told.used,
+            truncated: truncated && !told_truncated,
+        }
+    }
+}
+
+/// Tells the recorder what each metric of this module is.
+pub(crate) fn describe_metrics() {
+    describe_counter!(
+        FRAMES,
+        Unit::Count,
+        "Packets of videos that went to a decoder (decoded), and frames that became pixels (used)."
+    );
+    describe_counter!(
+        TRUNCATED,
+        Unit::Count,
+        "Videos whose end is missing, or of which some frames do not decode, that were used all the same."
+    );
 }
 
 fn unreadable(error: std::io::Error) -> Failure {
@@ -222,7 +257,7 @@ mod tests {
         assert_eq!(uniform(8, 8), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(uniform(3, 8), [0, 1, 2]);
         assert_eq!(uniform(100, 1), [0]);
-        assert_eq!(uniform(0, 8), []);
+        assert!(uniform(0, 8).is_empty());
     }
 
     #[test]

@@ -31,8 +31,13 @@ impl std::fmt::Debug for Animation {
 }
 
 /// Whether a content that begins so is a WebP image that says that it moves.
-pub(crate) fn is_animated(head: &[u8]) -> bool {
+pub(super) fn is_animated(head: &[u8]) -> bool {
     head.len() > 20 && &head[..4] == b"RIFF" && &head[8..16] == b"WEBPVP8X" && head[20] & 2 != 0
+}
+
+/// Whether a content is a WebP image of several frames.
+pub(super) fn has_several_frames(bytes: &[u8]) -> bool {
+    is_animated(bytes) && delays(bytes).len() > 1
 }
 
 /// How long each frame is seen, in milliseconds.
