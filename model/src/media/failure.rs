@@ -22,4 +22,14 @@ impl Failure {
             Self::Corrupt(message) => MediaError::Corrupt { name, message },
         }
     }
+
+    /// The same of a part of the medium.
+    pub(crate) fn of(self, part: &str) -> Self {
+        let named = |message: String| format!("{part}: {message}");
+        match self {
+            Self::TooLarge(message) => Self::TooLarge(named(message)),
+            Self::Unsupported(message) => Self::Unsupported(named(message)),
+            Self::Corrupt(message) => Self::Corrupt(named(message)),
+        }
+    }
 }
