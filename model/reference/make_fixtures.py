@@ -6,15 +6,16 @@
 
 It needs no network once the environment is there, and gives the same files each time.
 
-fixtures/media/            images that all kits share (PNG, lossless WebP, grey, JPEG)
+fixtures/media/            images that all kits share (PNG, lossless WebP, grey, JPEG), and clips: their frames one below
+                           the other in one PNG
 fixtures/KIT/              one checkpoint each: config.json, safetensors, tokenizer.json (a link: one for all kits),
                            preprocessor_config.json
-fixtures/KIT/cases.json    the kit's inputs: name, kind (text, image, video, tokens), what the processor is given
-                           (text, image, instruction) and the whole prompt
+fixtures/KIT/cases.json    the kit's inputs: name, kind (text, image, page, clip, video, tokens), what the processor is given
+                           (text, image, clip and its number of frames, instruction) and the whole prompt
 fixtures/KIT/reference.safetensors   for each case NAME:
     NAME.token_ids   (tokens)            the language model's input, pad tokens repeated
     NAME.positions   (3, tokens)         M-RoPE positions: temporal, height, width
-    NAME.resized     (height, width, 3)  uint8, after the resize
+    NAME.resized     (height, width, 3)  uint8, after the resize; of a clip all frames, (frames, height, width, 3)
     NAME.patch_rows  (k)                 which rows of the patches are kept here (a few; all of them for a video)
     NAME.patches     (k, 1176)           those rows
     NAME.grid_thw    (3)                 patches along time, height, width
@@ -106,6 +107,47 @@ IMAGES = {
 }
 
 
+# name: (frames, width, height): odd sizes, portrait, tiny, as large as the limits and larger; every number of frames up to
+# the reference's 8 that is a case of its own (one, a pair, odd ones), and more.
+CLIPS = {
+    "one": (1, 90, 60),
+    "two": (2, 61, 47),
+    "three": (3, 45, 117),
+    "five": (5, 20, 12),
+    "eight": (8, 96, 72),
+    "wide": (8, 211, 43),
+    "nine": (9, 30, 27),
+    "large": (4, 260, 150),
+}
+
+
+def clip(seed, count, width, height):
+    """A shape that moves over a gradient that changes: every frame differs, and the order of frames shows."""
+    ground = picture(seed, width, height, shapes=2)
+    rng = np.random.default_rng(seed)
+    colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+    for number in range(count):
+        frame = ground.point(lambda value, number=number: min(255, value + 9 * number))
+        left, top = number * width // (count + 1), number * height // (2 * count)
+        ImageDraw.Draw(frame).rectangle((left, top, left + width // 4, top + height // 3), fill=colour)
+        yield frame
+
+
+def make_clips(folder):
+    for seed, (name, (count, width, height)) in enumerate(CLIPS.items(), start=200):
+        sheet = Image.new("RGB", (width, count * height))
+        for number, frame in enumerate(clip(seed, count, width, height)):
+            sheet.paste(frame, (0, number * height))
+        sheet.save(folder / f"clip_{name}.png", optimize=True)
+
+
+def frames_of(case):
+    """The frames of a case's clip, as the reference's video readers give them."""
+    sheet = Image.open(FIXTURES / "media" / case["clip"]).convert("RGB")
+    height = sheet.height // case["frames"]
+    return [sheet.crop((0, top, sheet.width, top + height)) for top in range(0, sheet.height, height)]
+
+
 def make_media(folder):
     folder.mkdir()
     for seed, (file, width, height) in enumerate(IMAGES.values(), start=100):
@@ -122,7 +164,7 @@ def make_media(folder):
         image.save(folder / file, **options)
 
 
-def make_cases(images, with_vision_start):
+def make_cases(images, clips, with_vision_start):
     """The kit's inputs. Those of kind `tokens` have prompts that the processor does not make (GME's)."""
     cases = [{"name": f"text_{name}", "kind": "text", "text": text, "prompt": text} for name, text in TEXTS.items()]
     instruction = "Find a video that contains the following visual content:"
@@ -154,6 +196,27 @@ def make_cases(images, with_vision_start):
         cases.append({
             "name": "vision_start_video", "kind": "video", "grid": [2, 4, 2], "prompt": chat.format("<|video_pad|>"),
         })
+
+    cases.append({
+        "name": "page", "kind": "page", "image": IMAGES[images[0]][0],
+        "prompt": "<|image_pad|> Understand the content of the provided document image.",
+    })
+    fields = {name: {"clip": f"clip_{name}.png", "frames": CLIPS[name][0]} for name in clips}
+    for name in clips:
+        cases.append({
+            "name": f"clip_{name}", "kind": "clip", **fields[name],
+            "prompt": "<|video_pad|> Understand the content of the provided video.",
+        })
+    cases.append({
+        "name": "clip_instructed", "kind": "clip", **fields[clips[0]], "instruction": "What moves here?",
+        "prompt": "<|video_pad|> What moves here?",
+    })
+    if with_vision_start:
+        for name in clips[:2]:
+            cases.append({
+                "name": f"vision_start_clip_{name}", "kind": "tokens", **fields[name],
+                "prompt": chat.format("<|video_pad|>"),
+            })
     return cases
 
 
@@ -171,8 +234,11 @@ def run_cases(model, tokenizer, processor, cases):
     tensors, vectors = {}, {}
     for index, case in enumerate(cases):
         name, grid, patches = case["name"], None, None
-        if "image" in case:
-            pixels, patches, grid = processor(FIXTURES / "media" / case["image"])
+        if "image" in case or "clip" in case:
+            is_image = "image" in case
+            pixels, patches, grid = (
+                processor(FIXTURES / "media" / case["image"]) if is_image else processor.video(frames_of(case))
+            )
             rows = torch.arange(0, patches.shape[0], patches.shape[0] // 2 + 1)
             tensors[f"{name}.resized"] = torch.from_numpy(pixels.copy())
             tensors[f"{name}.patch_rows"] = rows
@@ -183,7 +249,8 @@ def run_cases(model, tokenizer, processor, cases):
             tensors[f"{name}.patch_rows"] = torch.arange(patches.shape[0])
             tensors[f"{name}.patches"] = patches
         ids = kit.token_ids(tokenizer, case["prompt"], grid)
-        vision, positions, hidden, vector = kit.encode(model, ids, patches, grid, video=case["kind"] == "video")
+        is_video = case["kind"] == "video" or "clip" in case
+        vision, positions, hidden, vector = kit.encode(model, ids, patches, grid, video=is_video)
         plain = torch.arange(ids.shape[1]).expand(3, -1)
         assert torch.equal(positions, plain) == ("vision_start" not in case["prompt"]), name
         tensors[f"{name}.token_ids"] = ids[0]
@@ -258,7 +325,7 @@ KITS = {
     # The hub's layout and names, one f32 file, tied embeddings, grouped key-value heads, head size 16.
     "grouped": {
         "seed": 1, "dtype": torch.float32, "naming": kit.hub_name, "shards": 1, "flat": True,
-        "limits": (4 * 784, 24 * 784), "images": list(IMAGES), "vision_start": True,
+        "limits": (4 * 784, 24 * 784), "images": list(IMAGES), "clips": list(CLIPS), "vision_start": True,
         "text": {
             "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
             "num_key_value_heads": 2, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": True,
@@ -270,7 +337,7 @@ KITS = {
     "wide_heads": {
         "seed": 2, "dtype": torch.bfloat16, "naming": kit.saved_name, "shards": 3, "flat": False,
         "limits": (4 * 784, 9 * 784), "vision_start": False,
-        "images": ["tall", "square", "large", "halfway_down", "jpeg"],
+        "images": ["tall", "square", "large", "halfway_down", "jpeg"], "clips": ["three", "eight", "five"],
         "text": {
             "hidden_size": 160, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
             "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False,
@@ -282,7 +349,7 @@ KITS = {
     "single_kv": {
         "seed": 3, "dtype": torch.float16, "naming": kit.hub_name, "shards": 2, "flat": True,
         "limits": (8 * 784, 20 * 784), "vision_start": True,
-        "images": ["wide", "tiny", "webp", "grey", "halfway_up", "jpeg_444"],
+        "images": ["wide", "tiny", "webp", "grey", "halfway_up", "jpeg_444"], "clips": ["two", "wide", "large", "one"],
         "text": {
             "hidden_size": 84, "intermediate_size": 120, "num_hidden_layers": 4, "num_attention_heads": 3,
             "num_key_value_heads": 1, "rms_norm_eps": 1e-6, "rope_theta": 500000.0, "tie_word_embeddings": True,
@@ -296,9 +363,10 @@ KITS = {
 def main():
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    shutil.rmtree(FIXTURES, ignore_errors=True)
-    FIXTURES.mkdir(parents=True)
+    for name in ("media", *KITS):
+        shutil.rmtree(FIXTURES / name, ignore_errors=True)
     make_media(FIXTURES / "media")
+    make_clips(FIXTURES / "media")
     tokenizer = kit.train_tokenizer(corpus(), VOCABULARY)
     tokenizer.save(str(FIXTURES / "tokenizer.json"), pretty=False)
     for name, spec in KITS.items():
@@ -328,7 +396,7 @@ def main():
             processor_config |= {"size": {"shortest_edge": low, "longest_edge": high}}
         (folder / "preprocessor_config.json").write_text(json.dumps(processor_config, indent=2) + "\n")
         (folder / "tokenizer.json").symlink_to("../tokenizer.json")
-        cases = make_cases(spec["images"], spec["vision_start"])
+        cases = make_cases(spec["images"], spec["clips"], spec["vision_start"])
         (folder / "cases.json").write_text(json.dumps(cases, indent=1, ensure_ascii=False) + "\n")
         save_file(run_cases(model, tokenizer, kit.ReferenceProcessor(low, high), cases), folder / "reference.safetensors")
     for path in FIXTURES.rglob("*.safetensors"):

@@ -129,11 +129,18 @@ class ReferenceProcessor:
 
     def __call__(self, path):
         """The resized RGB pixels (height, width, 3), the patches (n, 1176) and the grid (t, h, w) of an image file."""
-        image = Image.open(path).convert("RGB")
-        if min(image.size) < 28:
-            image = image.resize((56, 56))
-        rows, columns = vlm2vec_smart_resize(image.height, image.width, 28, self.min_pixels, self.max_pixels)
-        pixels = np.asarray(image.resize((columns, rows), resample=Image.Resampling.BICUBIC))
+        pixels, patches, grid = self.process([Image.open(path).convert("RGB")], "images")
+        return pixels[0], patches, grid
+
+    def video(self, frames):
+        """The same of a video's frames, RGB images of one size; the pixels are (frames, height, width, 3)."""
+        return self.process(frames, "videos")
+
+    def process(self, images, kind):
+        images = [image.resize((56, 56)) if min(image.size) < 28 else image for image in images]
+        width, height = images[0].size
+        rows, columns = vlm2vec_smart_resize(height, width, 28, self.min_pixels, self.max_pixels)
+        pixels = [np.asarray(image.resize((columns, rows), resample=Image.Resampling.BICUBIC)) for image in images]
         original = image_processing_qwen2_vl.smart_resize
         image_processing_qwen2_vl.smart_resize = (
             lambda height, width, factor, min_pixels, max_pixels: vlm2vec_smart_resize(
@@ -141,12 +148,16 @@ class ReferenceProcessor:
             )
         )
         try:
-            out = self.processor(images=[image], return_tensors="pt")
+            if kind == "images":
+                out = self.processor(images=images, return_tensors="pt")
+                patches, grid = out["pixel_values"], out["image_grid_thw"][0]
+            else:
+                out = self.processor(images=None, videos=[images], return_tensors="pt")
+                patches, grid = out["pixel_values_videos"], out["video_grid_thw"][0]
         finally:
             image_processing_qwen2_vl.smart_resize = original
-        grid = out["image_grid_thw"][0]
-        assert (int(grid[1]) * 14, int(grid[2]) * 14) == (rows, columns)
-        return pixels, out["pixel_values"].float(), grid
+        assert grid.tolist() == [-(-len(images) // 2), rows // 14, columns // 14]
+        return np.stack(pixels), patches.float(), grid
 
 
 def token_ids(tokenizer, prompt, grid):

@@ -109,24 +109,36 @@ fn patches_of_noise_are_transformers_to_the_bit() {
     }
 }
 
-/// The images of every kit: files, decoded, resized and cut. JPEG may be off by the decoder's rounding.
+/// The images and clips of every kit: files, decoded, resized and cut. JPEG may be off by the decoder's rounding.
 #[test]
 fn resized_pixels_and_patches_of_every_kit_are_the_references() {
-    let mut seen = 0;
+    let (mut images, mut clips) = (0, 0);
     for kit in kits::all() {
         let processor = kit.encoder.processor();
         let config = processor.config();
-        for case in kit.cases.iter().filter(|case| case.image.is_some()) {
+        for case in kit
+            .cases
+            .iter()
+            .filter(|case| case.image.is_some() || case.clip.is_some())
+        {
             let place = format!("{} {}", kit.name, case.name);
             let tolerance = if case.is_jpeg() { 6 } else { 0 };
 
-            let image = kits::image(case);
-            let resized = resize_for_model(&image, config.factor(), config.min_pixels, config.max_pixels);
+            let frames = kits::images(case);
+            let resized: Vec<_> = frames
+                .iter()
+                .map(|frame| resize_for_model(frame, config.factor(), config.min_pixels, config.max_pixels))
+                .collect();
             let expected = kit.reference(case, "resized");
-            let (width, height) = resized.dimensions();
-            assert_eq!(expected.dims(), [height as usize, width as usize, 3], "{place}");
+            let (width, height) = resized[0].dimensions();
+            let mut shape = vec![height as usize, width as usize, 3];
+            if case.clip.is_some() {
+                shape.insert(0, frames.len());
+            }
+            assert_eq!(expected.dims(), shape, "{place}");
             let expected = expected.flatten_all().and_then(|samples| samples.to_vec1::<u8>());
-            let differences: Vec<_> = std::iter::zip(resized.as_raw(), expected.expect("bytes"))
+            let found = resized.iter().flat_map(|frame| frame.as_raw());
+            let differences: Vec<_> = std::iter::zip(found, expected.expect("bytes"))
                 .map(|(found, expected)| found.abs_diff(expected))
                 .collect();
             let mean = differences.iter().copied().map(f64::from).sum::<f64>() / differences.len() as f64;
@@ -150,8 +162,11 @@ fn resized_pixels_and_patches_of_every_kit_are_the_references() {
                     std::iter::zip(found, expected).all(|(found, expected)| (found - expected).abs() <= tolerance);
                 assert!(close, "{place}: patch {row}");
             }
-            seen += 1;
+            *(if case.clip.is_some() { &mut clips } else { &mut images }) += 1;
         }
     }
-    assert!(seen >= 25, "only {seen} images in the kits");
+    assert!(
+        images >= 25 && clips >= 15,
+        "only {images} images and {clips} clips in the kits"
+    );
 }

@@ -23,17 +23,23 @@ pub struct Case {
     pub kind: Kind,
     pub text: Option<String>,
     pub image: Option<String>,
+    /// A sheet of frames, one below the other …
+    pub clip: Option<String>,
+    /// … and how many there are.
+    pub frames: Option<u32>,
     pub instruction: Option<String>,
     pub prompt: Option<String>,
 }
 
-/// What the processor makes of a case: all of a text or an image; of the others, whose prompts or pixels it does not make,
-/// the kit's own tokens and frames stand in.
+/// What the processor makes of a case: all of a text, an image, a page or a clip; of the others, whose prompts or pixels it
+/// does not make, the kit's own tokens and patches stand in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Text,
     Image,
+    Page,
+    Clip,
     Video,
     Tokens,
 }
@@ -119,10 +125,9 @@ impl Kit {
                 .expect("a valid input")
         };
         match case.kind {
-            Kind::Text => process(&Media::Text(case.text.clone().expect("a text"))),
-            Kind::Image => process(&Media::Image(image(case))),
+            Kind::Text | Kind::Image | Kind::Page | Kind::Clip => process(&media(case)),
             Kind::Tokens => {
-                let vision = process(&Media::Image(image(case))).vision;
+                let vision = process(&media(case)).vision;
                 ModelInput {
                     token_ids: self.reference_u32(case, "token_ids"),
                     vision,
@@ -148,14 +153,42 @@ impl Kit {
     }
 }
 
-/// A case's image file, decoded.
-pub fn image(case: &Case) -> RgbImage {
-    let file = case.image.as_deref().expect("an image");
+/// What a case is made of; a video's patches have no pixels.
+pub fn media(case: &Case) -> Media {
+    match (case.kind, &case.text, &case.image, &case.clip) {
+        (Kind::Text, Some(text), ..) => Media::Text(text.clone()),
+        (Kind::Page, _, Some(file), _) => Media::Page(image(file)),
+        (Kind::Image | Kind::Tokens, _, Some(file), _) => Media::Image(image(file)),
+        (Kind::Clip | Kind::Tokens, _, _, Some(file)) => Media::Clip(frames(file, case.frames.expect("a clip's"))),
+        _ => panic!("{case:?} is made of nothing"),
+    }
+}
+
+/// The pixels of a case's medium.
+pub fn images(case: &Case) -> Vec<RgbImage> {
+    match media(case) {
+        Media::Text(_) => Vec::new(),
+        Media::Image(image) | Media::Page(image) => vec![image],
+        Media::Clip(frames) => frames,
+    }
+}
+
+/// An image file, decoded.
+pub fn image(file: &str) -> RgbImage {
     let bytes = std::fs::read(fixtures().join("media").join(file)).expect("readable");
     match decode(&bytes, None, &DecodeLimits::default(), file).expect("decodes") {
         Media::Image(image) => image,
         other => panic!("{file} is {other:?}"),
     }
+}
+
+/// The frames of a sheet, from the top down.
+fn frames(file: &str, count: u32) -> Vec<RgbImage> {
+    let sheet = image(file);
+    let (width, height) = (sheet.width(), sheet.height() / count);
+    (0..count)
+        .map(|number| image::imageops::crop_imm(&sheet, 0, number * height, width, height).to_image())
+        .collect()
 }
 
 pub fn floats(tensor: &Tensor) -> Vec<f32> {
