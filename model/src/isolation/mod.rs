@@ -6,9 +6,12 @@
 //! it was checked: a worker's answer is as little trusted as the bytes that it was given.
 //!
 //! ```text
-//! service thread  ── bytes, declared type, fragment, limits ──▶  worker: decode, resize
-//!                 ◀── text, pixels, or why not ────────────────
+//! service thread  ── bytes or an open file, fragment, limits ──▶  worker: decode, resize
+//!                 ◀── text, pixels, parts, or why not ──────────
 //! ```
+//!
+//! Videos and documents are in files. A worker gets such a file open, and keeps the media that it read last open: the
+//! windows of a video and the pages of a document come one after the other, and go to a worker that has them.
 //!
 //! There is at most one worker for each thread that decodes. It starts with the first medium that needs it and stays for
 //! the next ones, because starting costs more than most images do. What may happen to it:
@@ -34,12 +37,17 @@
 //! | `sightstream_decode_seconds` | histogram | decoding and resizing one medium, the way to a worker and back included |
 //! | `sightstream_decode_workers` | gauge | worker processes |
 //! | `sightstream_decode_worker_ends_total{cause}` | counter | workers that ended on a medium: `crashed`, `timeout`, `memory`, `protocol` |
+//!
+//! and those of [`media`], which workers count and send with their answers.
 
 mod confine;
+mod counts;
+mod descriptor;
 mod pool;
 mod process;
 mod protocol;
 mod readers;
+mod reply;
 mod stderr;
 mod worker;
 
@@ -79,7 +87,9 @@ pub struct WorkerOptions {
     /// The memory that a worker may have beyond what it starts with, in bytes. Default 1.5 GiB: what the default of
     /// [`DecodeLimits`] can take, and the media's bytes.
     pub memory: usize,
-    /// How long one medium may take. Default 30 s.
+    /// How long one question about a medium may take: decoding an image, a window of a video or a page. Opening a large
+    /// file takes a second more for each 64 MiB of it, because all of a video may have to be read to know its frames. Default
+    /// 30 s.
     pub timeout: Duration,
     /// How long it is tried to start a worker where the system refuses: a limit of processes or of memory may pass. Default
     /// one minute.
@@ -229,7 +239,6 @@ impl Decoder {
 
 /// Tells the recorder what each metric of this module is.
 pub(crate) fn describe_metrics() {
-    media::video::describe_metrics();
     describe_histogram!(
         DECODE_SECONDS,
         Unit::Seconds,
@@ -241,4 +250,7 @@ pub(crate) fn describe_metrics() {
         Unit::Count,
         "Decoding processes that ended on a medium, by cause: crashed, timeout, memory, protocol."
     );
+    for &(name, what) in media::COUNTERS {
+        describe_counter!(name, Unit::Count, what);
+    }
 }

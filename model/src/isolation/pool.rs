@@ -12,7 +12,7 @@ use super::protocol::DecodeJob;
 use super::stderr::LogBudget;
 use super::{DecodeError, FittedAnswer, WorkerOptions};
 use crate::error::{MediaError, ModelError};
-use crate::fetch::Content;
+use crate::fetch::{Content, Identity};
 
 pub(super) const WORKERS: &str = "sightstream_decode_workers";
 pub(super) const WORKER_ENDS: &str = "sightstream_decode_worker_ends_total";
@@ -20,6 +20,9 @@ pub(super) const WORKER_ENDS: &str = "sightstream_decode_worker_ends_total";
 /// The pause between two tries, which doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How many bytes of a file are read in a second at least while it is opened.
+const OPENING_RATE: u64 = 64 << 20;
 
 /// On how many workers a medium may end.
 const TRIES: u32 = 2;
@@ -69,19 +72,20 @@ impl WorkerPool {
     /// Has a medium read. Blocks.
     pub(super) fn read(&self, job: &DecodeJob, content: &Content, name: &str) -> Result<FittedAnswer, DecodeError> {
         let mut tries = 1;
-        let mut worker = match self.take() {
+        let mut worker = match self.take(content.identity()) {
             Some(worker) => worker,
             None => self.launch()?,
         };
         loop {
-            let error = match worker.ask(job, content, name, self.options.timeout) {
+            let timeout = self.timeout(&worker, content);
+            let error = match worker.ask(job, content, name, timeout) {
                 Ok(outcome) => {
                     self.idle().push(worker);
                     return outcome.map_err(DecodeError::Media);
                 }
                 Err(error) => error,
             };
-            let death = worker.autopsy(error, self.options.timeout);
+            let death = worker.autopsy(error, timeout);
             gauge!(WORKERS).decrement(1);
             counter!(WORKER_ENDS, "cause" => death.cause()).increment(1);
             tracing::warn!(medium = name, ?death, tries, "a decode worker ended");
@@ -117,9 +121,31 @@ impl WorkerPool {
         }
     }
 
-    /// The worker that was used last: its memory is the warmest.
-    fn take(&self) -> Option<Worker> {
-        self.idle().pop()
+    /// How long a worker may take. A file that it does not have open is read as a whole where that is a video.
+    fn timeout(&self, worker: &Worker, content: &Content) -> Duration {
+        let opening = match content.identity() {
+            Some(identity) if !worker.has_open(identity) => content.length() / OPENING_RATE,
+            _ => 0,
+        };
+        self.options.timeout.saturating_add(Duration::from_secs(opening))
+    }
+
+    /// A worker that has the medium open. Else, for a medium that will be kept open, one that has nothing open, or nothing
+    /// that was lately asked for; for others the worker that was used last, whose memory is the warmest.
+    fn take(&self, identity: Option<Identity>) -> Option<Worker> {
+        let mut idle = self.idle();
+        let chosen = match identity {
+            Some(identity) => idle
+                .iter()
+                .rposition(|worker| worker.has_open(identity))
+                .or_else(|| idle.iter().rposition(|worker| !worker.has_any_open()))
+                .or((!idle.is_empty()).then_some(0)),
+            None => idle
+                .iter()
+                .rposition(|worker| !worker.has_any_open())
+                .or(idle.len().checked_sub(1)),
+        };
+        chosen.map(|index| idle.remove(index))
     }
 
     /// A new worker. Where the system refuses, it is tried again for a while.

@@ -1,5 +1,7 @@
 //! One worker process, seen from the service: started, asked, ended, and looked at once it is dead.
 
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -11,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::protocol::{DecodeJob, PROTOCOL, Ready, ReplyError, Setup, read_header, read_reply, write_frame};
+use super::protocol::{DecodeJob, PROTOCOL, Ready, ReplyError, Request, SentFile, Setup, read_header, write_frame};
+use super::reply::read_reply;
 use super::stderr::{LogBudget, Stderr};
-use super::{FittedAnswer, WorkerOptions};
+use super::{FittedAnswer, WorkerOptions, descriptor};
 use crate::error::MediaError;
-use crate::fetch::Content;
+use crate::fetch::{Content, Identity};
+use crate::media::KEPT_OPEN;
 
 /// How long a new worker may take until it is ready. A machine that is short of everything is slow, not broken.
 const STARTUP: Duration = Duration::from_secs(30);
@@ -35,6 +39,8 @@ pub(super) struct Worker {
     child: Child,
     service: UnixStream,
     stderr: Stderr,
+    /// The files that were asked about last, as far as the worker may have them open; the last one is the latest.
+    open: VecDeque<Identity>,
 }
 
 /// How a worker ended on a medium.
@@ -103,7 +109,12 @@ impl Worker {
                 return Err(format!("the standard error of a decode worker cannot be read: {error}"));
             }
         };
-        let mut worker = Self { child, service, stderr };
+        let mut worker = Self {
+            child,
+            service,
+            stderr,
+            open: VecDeque::new(),
+        };
         match worker.set_up(options) {
             Ok(()) => Ok(worker),
             Err(error) => {
@@ -141,8 +152,43 @@ impl Worker {
         timeout: Duration,
     ) -> Result<Result<FittedAnswer, MediaError>, ReplyError> {
         let mut service = Timed::new(&self.service, timeout);
-        write_frame(&mut service, job, &content.bytes()?)?;
-        read_reply(&mut service, job, content.length(), name)
+        match content {
+            Content::Memory(bytes) => write_frame(&mut service, &Request { job, file: None }, bytes)?,
+            Content::File(file) => {
+                let sent = SentFile {
+                    length: file.length,
+                    identity: file.identity,
+                };
+                write_frame(&mut service, &Request { job, file: Some(sent) }, &[])?;
+                service.send(&file.file)?;
+            }
+        }
+        let outcome = read_reply(&mut service, job, content.length(), name)?;
+        match (content.identity(), &outcome) {
+            // Its decoders were let go, with all that they had open.
+            (_, Err(MediaError::Panicked { .. })) => self.open.clear(),
+            (Some(identity), _) => self.opened(identity),
+            (None, _) => {}
+        }
+        Ok(outcome)
+    }
+
+    fn opened(&mut self, identity: Identity) {
+        self.open.retain(|&open| open != identity);
+        self.open.push_back(identity);
+        while self.open.len() > KEPT_OPEN {
+            self.open.pop_front();
+        }
+    }
+
+    /// Whether it has a medium open, as far as is known here.
+    pub(super) fn has_open(&self, identity: Identity) -> bool {
+        self.open.contains(&identity)
+    }
+
+    /// Whether it has any medium open, as far as is known here.
+    pub(super) fn has_any_open(&self) -> bool {
+        !self.open.is_empty()
     }
 
     /// Ends the worker and says how it ended, after an exchange that failed with `error` within `timeout`.
@@ -250,6 +296,12 @@ impl<'a> Timed<'a> {
         // Longer than anybody lives, where the clock cannot hold it.
         let give_up = now.checked_add(patience).unwrap_or(now + Duration::from_secs(1 << 32));
         Self { socket, give_up }
+    }
+
+    /// Sends an open file.
+    fn send(&self, file: &File) -> io::Result<()> {
+        self.socket.set_write_timeout(self.left()?)?;
+        descriptor::send(self.socket, file).map_err(as_timeout)
     }
 
     fn left(&self) -> io::Result<Option<Duration>> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::protocol::readable;
+use super::reply::readable;
 
 /// The longest line that is taken whole.
 const LINE: u64 = 4096;

@@ -5,12 +5,18 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::FittedAnswer;
 use super::confine::{close_inherited_files, confine};
-use super::protocol::{DecodeJob, PROTOCOL, Ready, Reply, ReplyError, Setup, read_header, read_payload, write_frame};
+use super::counts::Counts;
+use super::descriptor;
+use super::protocol::{
+    DecodeJob, PROTOCOL, Ready, ReplyError, Request, SentFile, Setup, read_header, read_payload, write_frame,
+};
+use super::reply::{Reply, Told};
 use crate::error::MediaError;
-use crate::fetch::Content;
+use crate::fetch::{Content, MediaFile};
 use crate::media::Reader;
 
 /// Why a worker ended other than by the service hanging up.
@@ -68,9 +74,17 @@ pub fn serve(
     confine(setup.memory).map_err(WorkerError::Confine)?;
     answer(&mut service, &Ready { protocol: PROTOCOL }, &[])?;
     let mut reader = Reader::default();
-    while let Some((job, length)) = next::<DecodeJob>(&mut service)? {
+    let counts = Counts::of_this_process();
+    while let Some((Request { job, file }, length)) = next::<Request<DecodeJob>>(&mut service)? {
         let bytes = read_payload(&mut service, length).map_err(protocol)?;
-        let content = Content::Memory(bytes.into());
+        let content = match file {
+            None => Content::Memory(bytes.into()),
+            Some(SentFile { length, identity }) => Content::File(MediaFile {
+                file: Arc::new(descriptor::receive(&service).map_err(protocol)?),
+                length,
+                identity,
+            }),
+        };
         let work = AssertUnwindSafe(|| read(&mut reader, &job, &content));
         let outcome = catch_unwind(work).unwrap_or_else(|panic| {
             // Nobody knows what state the panic left it in.
@@ -79,7 +93,8 @@ pub fn serve(
         });
         drop(content);
         let (reply, payload) = Reply::of(outcome);
-        answer(&mut service, &reply, &payload)?;
+        let counts = counts.take();
+        answer(&mut service, &Told { reply, counts }, &payload)?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! From bytes to a medium: what they are is seen by their content, then they are decoded.
 
+mod counters;
 pub mod document;
 mod failure;
 pub mod image;
@@ -15,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::MediaError;
 use crate::kind::{HEAD, Kind};
 use crate::reference::Fragment;
+pub(crate) use counters::COUNTERS;
 pub use failure::Failure;
 pub use parts::{Parts, Segmentation};
+pub(crate) use reader::KEPT_OPEN;
 pub use reader::{Answer, Question, Reader, Reading};
 
 /// What is read here, for messages.

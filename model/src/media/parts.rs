@@ -48,15 +48,18 @@ pub enum Parts {
 const SHORTEST_WINDOW: f64 = 0.1;
 
 impl Parts {
-    /// The longest video that is believed, in seconds: 300 years.
-    const LONGEST: f64 = 1e10;
+    /// The longest video that has windows, in seconds: 115 days.
+    const LONGEST: f64 = 1e7;
 
-    /// Whether a medium may consist of this: durations are positive numbers, and documents have a page.
+    /// The most pages of a document.
+    const MOST_PAGES: u32 = 1_000_000;
+
+    /// Whether a medium may consist of this: of something, and of no more than can be asked for.
     pub fn are_possible(self) -> bool {
         match self {
             Self::Whole => true,
             Self::Windows { duration } => duration > 0.0 && duration <= Self::LONGEST,
-            Self::Pages(pages) => pages > 0,
+            Self::Pages(pages) => (1..=Self::MOST_PAGES).contains(&pages),
         }
     }
 

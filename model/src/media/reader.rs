@@ -1,15 +1,17 @@
-//! Reads media, and keeps the one that was read last open: the windows of a video and the pages of a document are asked for
+//! Reads media, and keeps those that were read last open: the windows of a video and the pages of a document are asked for
 //! one after the other.
 
 use std::io;
 
 use ::image::RgbImage;
+use ::metrics::counter;
 use serde::{Deserialize, Serialize};
 
+use super::counters::OPENED;
 use super::document::Document;
 use super::failure::Failure;
 use super::parts::{Parts, Segmentation};
-use super::video::{Video, VideoWork, is_animation};
+use super::video::{Video, is_animation};
 use super::{DecodeLimits, Media};
 use crate::error::MediaError;
 use crate::fetch::{Content, Identity};
@@ -52,11 +54,15 @@ pub enum Answer {
     Parts(Parts),
 }
 
+/// How many media a reader keeps open. Where several are read by turns, each is opened once; and each holds a decoder's
+/// frames.
+pub(crate) const KEPT_OPEN: usize = 3;
+
 /// Reads media.
 #[derive(Debug, Default)]
 pub struct Reader {
-    open: Option<(Option<Identity>, Opened)>,
-    work: VideoWork,
+    /// The one that was read last is the last.
+    open: Vec<(Identity, Opened)>,
 }
 
 #[derive(Debug)]
@@ -83,7 +89,6 @@ impl Reader {
             name: name(),
             message: error.to_string(),
         };
-        self.work = VideoWork::default();
         let mut kind = Kind::of(&content.head().map_err(unreadable)?, reading.media_type);
         if kind == Kind::Other {
             let bytes = content.bytes().map_err(unreadable)?;
@@ -100,35 +105,46 @@ impl Reader {
                 (Question::Input, media) => Answer::Media(media),
             });
         }
-        let answer = self
-            .open(kind, content, reading)
-            .and_then(|opened| opened.read(reading, fit));
-        if let Some((_, Opened::Video(video))) = &mut self.open {
-            self.work = video.take_work();
-            self.work.record();
-        }
+        let answer = match content.identity() {
+            Some(identity) => self
+                .opened(identity, kind, content, reading)
+                .and_then(|opened| opened.read(reading, fit)),
+            None => Opened::open(kind, content, reading).and_then(|mut opened| opened.read(reading, fit)),
+        };
         answer.map_err(|failure| failure.into_media_error(name()))
     }
 
-    /// What decoding the last medium took, if it was a video. It is in the metrics of this process already; a decode worker
-    /// tells the service, whose metrics are the ones that are seen.
-    pub fn last_video_work(&self) -> VideoWork {
-        self.work
-    }
-
     /// The medium, opened unless it is open.
-    fn open(&mut self, kind: Kind, content: &Content, reading: &Reading<'_>) -> Result<&mut Opened, Failure> {
-        let identity = content.identity();
-        let opened = match self.open.take() {
-            Some((open, opened)) if open.is_some() && open == identity => opened,
-            _ if kind == Kind::Document => Opened::Document(Document::open(content)?),
-            _ => Opened::Video(Video::open(content, reading.limits)?),
+    fn opened(
+        &mut self,
+        identity: Identity,
+        kind: Kind,
+        content: &Content,
+        reading: &Reading<'_>,
+    ) -> Result<&mut Opened, Failure> {
+        let opened = match self.open.iter().position(|(open, _)| *open == identity) {
+            Some(index) => self.open.remove(index).1,
+            None => {
+                // What goes does so before what comes takes memory.
+                self.open.drain(..(self.open.len() + 1).saturating_sub(KEPT_OPEN));
+                Opened::open(kind, content, reading)?
+            }
         };
-        Ok(&mut self.open.insert((identity, opened)).1)
+        self.open.push((identity, opened));
+        let last = self.open.len() - 1;
+        Ok(&mut self.open[last].1)
     }
 }
 
 impl Opened {
+    fn open(kind: Kind, content: &Content, reading: &Reading<'_>) -> Result<Self, Failure> {
+        counter!(OPENED).increment(1);
+        match kind {
+            Kind::Document => Document::open(content).map(Self::Document),
+            Kind::Video | Kind::Other => Video::open(content, reading.limits).map(Self::Video),
+        }
+    }
+
     fn read(&mut self, reading: &Reading<'_>, fit: &dyn Fn(RgbImage) -> RgbImage) -> Result<Answer, Failure> {
         let Reading {
             fragment,

@@ -1,15 +1,18 @@
 //! Workers with faults. Each decodes as a real one does, until it gets [`POISON`].
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use image::RgbImage;
 use sightstream_model::error::MediaError;
-use sightstream_model::fetch::Content;
+use sightstream_model::fetch::{Content, MediaFile};
 use sightstream_model::isolation::{DecodeJob, FittedAnswer, run_worker, serve};
-use sightstream_model::media::Reader;
+use sightstream_model::media::{Answer, Media, Parts, Question, Reader};
 
 use crate::support::POISON;
 
@@ -26,6 +29,17 @@ pub fn run(kind: &str) -> ExitCode {
                 }
             };
         }
+        "looks-at-files" => return serve_files(|_, file| said_of(file)),
+        "opens-slowly" => {
+            let mut known = HashSet::new();
+            return serve_files(move |_, file| {
+                if known.insert(file.identity) {
+                    std::thread::sleep(Duration::from_secs(2));
+                }
+                said_of(file)
+            });
+        }
+        "plays" => return serve_files(play),
         "dies-at-once" => {
             eprintln!("a library is missing");
             return ExitCode::from(127);
@@ -40,15 +54,15 @@ pub fn run(kind: &str) -> ExitCode {
         "panics" => || panic!("the decoder's bug"),
         "talks" => || (0..100_000).for_each(|line| eprintln!("line {line}")),
         "sends-garbage" => || send(&[0xFF; 64]),
-        "sends-too-many-pixels" => || send_frame(r#"{"image":[2800000,2800000]}"#, 23_520_000_000_000),
-        "sends-too-few-bytes" => || send_frame(r#"{"image":[280,280]}"#, 7),
+        "sends-too-many-pixels" => || send_frame(r#"{"reply":{"image":[2800000,2800000]}}"#, 23_520_000_000_000),
+        "sends-too-few-bytes" => || send_frame(r#"{"reply":{"image":[280,280]}}"#, 7),
         "stops-in-the-middle" => || {
-            send_frame(r#"{"image":[280,280]}"#, 280 * 280 * 3);
+            send_frame(r#"{"reply":{"image":[280,280]}}"#, 280 * 280 * 3);
             std::process::exit(0);
         },
         "drips" => || {
             // A byte from time to time is no progress.
-            send_frame(r#"{"image":[280,280]}"#, 280 * 280 * 3);
+            send_frame(r#"{"reply":{"image":[280,280]}}"#, 280 * 280 * 3);
             loop {
                 send(&[1]);
                 std::thread::sleep(Duration::from_millis(20));
@@ -73,6 +87,51 @@ pub fn run(kind: &str) -> ExitCode {
     match serve(read) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Runs a worker that answers in its own way about media in files.
+fn serve_files(mut answer: impl FnMut(&DecodeJob, &MediaFile) -> Answer) -> ExitCode {
+    let served = serve(|_, job, content| match content {
+        Content::File(file) => Ok(match answer(job, file) {
+            Answer::Media(media) => FittedAnswer::Media(job.target.accept(media).expect("it fits")),
+            Answer::Parts(parts) => FittedAnswer::Parts(parts),
+        }),
+        Content::Memory(_) => panic!("it is in no file"),
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The worker's process, the file's second line, whether it can be written to, and how many descriptors are open.
+fn said_of(file: &MediaFile) -> Answer {
+    let mut content = [0; 100];
+    let read = file.file.read_at(&mut content, 0).expect("it can be read");
+    let content = String::from_utf8_lossy(&content[..read]);
+    let written = match file.file.write_at(b"written", 0) {
+        Ok(_) => "writable",
+        Err(_) => "read-only",
+    };
+    // SAFETY: asking for a descriptor's flags changes nothing, whether it is open or not.
+    let is_open = |descriptor: &i32| unsafe { libc::fcntl(*descriptor, libc::F_GETFD) } >= 0;
+    let open = (0..64).filter(is_open).count();
+    let line = content.lines().nth(1).unwrap_or_default();
+    Answer::Media(Media::Text(format!("{} {line} {written} {open}", std::process::id())))
+}
+
+/// As many frames as the file's second line says; or a video of two hours.
+fn play(job: &DecodeJob, file: &MediaFile) -> Answer {
+    let mut content = [0; 11];
+    file.file.read_exact_at(&mut content, 0).expect("it can be read");
+    let frames = content[9] - b'0';
+    match job.question {
+        Question::Parts => Answer::Parts(Parts::Windows { duration: 7200.5 }),
+        Question::Input => {
+            let frame = |shade| RgbImage::from_pixel(56, 84, image::Rgb([1, 2, shade]));
+            Answer::Media(Media::Clip((0..frames).map(frame).collect()))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod faults;
 mod faulty;
+mod files;
 mod processes;
 mod service;
 mod support;
@@ -22,7 +23,12 @@ fn main() -> ExitCode {
 
 fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (name, test) in faults::TESTS.iter().chain(processes::TESTS).chain(service::TESTS) {
+    for (name, test) in faults::TESTS
+        .iter()
+        .chain(files::TESTS)
+        .chain(processes::TESTS)
+        .chain(service::TESTS)
+    {
         trials.push(Trial::test(*name, move || -> Result<(), Failed> {
             test();
             Ok(())

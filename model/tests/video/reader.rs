@@ -72,8 +72,6 @@ fn a_long_video_has_windows() {
             frames(ask(&mut reader, &content, span(start, end), Question::Input)).len(),
             8
         );
-        let work = reader.last_video_work();
-        assert!(work.used == 8 && !work.truncated, "{work:?}");
     }
     let error = ask(&mut reader, &content, span(12.0, 15.0), Question::Input).expect_err("it is past the end");
     assert_eq!(

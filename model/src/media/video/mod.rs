@@ -15,8 +15,8 @@
 //!
 //! | name | kind | what |
 //! | --- | --- | --- |
-//! | `sightstream_video_frames_total{kind}` | counter | packets that went to a decoder (`decoded`), frames that became pixels (`used`) |
-//! | `sightstream_video_truncated_total` | counter | videos whose end is missing, or of which some frames do not decode, that were used all the same |
+//! | `sightstream_video_frames_decoded_total`, `sightstream_video_frames_used_total` | counters | packets that went to a decoder, frames that became pixels |
+//! | `sightstream_videos_truncated_total` | counter | videos whose end is missing, or of which some frames do not decode, that were used all the same |
 
 mod bitstream;
 mod container;
@@ -34,19 +34,16 @@ mod webp;
 
 use std::num::NonZero;
 
-use ::metrics::{Unit, counter, describe_counter};
+use ::metrics::counter;
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 
 use super::DecodeLimits;
+use super::counters::{FRAMES_DECODED, FRAMES_USED, TRUNCATED};
 use super::failure::Failure;
 use crate::fetch::Content;
 use film::Film;
 pub use log::ffmpeg_errors_to_standard_error;
 use webp::Animation;
-
-const FRAMES: &str = "sightstream_video_frames_total";
-const TRUNCATED: &str = "sightstream_video_truncated_total";
 
 /// How videos are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,26 +73,6 @@ pub struct FrameCounts {
     pub all: u64,
 }
 
-/// What was done with a video since it was last asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct VideoWork {
-    /// Packets that its decoder took.
-    pub decoded: u64,
-    /// Frames that became pixels.
-    pub used: u64,
-    /// Whether it was found that its end is missing, or that some of its frames do not decode.
-    pub truncated: bool,
-}
-
-impl VideoWork {
-    /// Counts it in the metrics of this process.
-    pub fn record(&self) {
-        counter!(FRAMES, "kind" => "decoded").increment(self.decoded);
-        counter!(FRAMES, "kind" => "used").increment(self.used);
-        counter!(TRUNCATED).increment(u64::from(self.truncated));
-    }
-}
-
 /// Whether these bytes are an image that moves, which is read as a video: a GIF or WebP of several frames.
 pub(super) fn is_animation(bytes: &[u8]) -> bool {
     gif::has_several_frames(bytes) || webp::has_several_frames(bytes)
@@ -105,8 +82,8 @@ pub(super) fn is_animation(bytes: &[u8]) -> bool {
 #[derive(Debug)]
 pub struct Video {
     pictures: Pictures,
-    /// What was told of the work.
-    told: (FrameCounts, bool),
+    /// What is in the metrics already: the counts, and whether it is cut.
+    recorded: (FrameCounts, bool),
 }
 
 #[derive(Debug)]
@@ -138,7 +115,7 @@ impl Video {
         };
         Ok(Self {
             pictures,
-            told: (FrameCounts::default(), false),
+            recorded: (FrameCounts::default(), false),
         })
     }
 
@@ -179,36 +156,21 @@ impl Video {
         fit: &dyn Fn(RgbImage) -> RgbImage,
     ) -> Result<Vec<RgbImage>, Failure> {
         let span = span.unwrap_or((0.0, f64::INFINITY));
-        match &mut self.pictures {
+        let clip = match &mut self.pictures {
             Pictures::Film(film) => film.clip(span, frames, fit),
             Pictures::Animation(animation) => animation.clip(span, frames, fit),
-        }
+        };
+        self.record();
+        clip
     }
 
-    /// What was done since this was last asked.
-    pub(super) fn take_work(&mut self) -> VideoWork {
+    fn record(&mut self) {
         let (counts, truncated) = (self.counts(), self.is_truncated());
-        let (told, told_truncated) = std::mem::replace(&mut self.told, (counts, truncated));
-        VideoWork {
-            decoded: counts.decoded - told.decoded,
-            used: counts.used - told.used,
-            truncated: truncated && !told_truncated,
-        }
+        let (recorded, recorded_truncated) = std::mem::replace(&mut self.recorded, (counts, truncated));
+        counter!(FRAMES_DECODED).increment(counts.decoded - recorded.decoded);
+        counter!(FRAMES_USED).increment(counts.used - recorded.used);
+        counter!(TRUNCATED).increment(u64::from(truncated && !recorded_truncated));
     }
-}
-
-/// Tells the recorder what each metric of this module is.
-pub(crate) fn describe_metrics() {
-    describe_counter!(
-        FRAMES,
-        Unit::Count,
-        "Packets of videos that went to a decoder (decoded), and frames that became pixels (used)."
-    );
-    describe_counter!(
-        TRUNCATED,
-        Unit::Count,
-        "Videos whose end is missing, or of which some frames do not decode, that were used all the same."
-    );
 }
 
 fn unreadable(error: std::io::Error) -> Failure {
