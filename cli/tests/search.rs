@@ -124,3 +124,76 @@ fn a_collection_that_is_not_there_and_a_query_of_two_kinds_are_refused() {
         assert_eq!(code(&search(folder.path(), arguments)), 2, "{arguments:?}");
     }
 }
+
+/// Fills the collection `moments` with points as `index_moments.sql` makes them; texts stand for what the parts show.
+fn indexed_moments() -> tempfile::TempDir {
+    let folder = folder();
+    let rows = [
+        ("7", "video.mp4#t=750,780", "a boat leaves the harbour"),
+        ("7", "video.mp4#t=3750,3780.5", "a red bicycle"),
+        ("8", "report.pdf#page=3", "sales of three years"),
+        ("9", "cat.png", "a cat"),
+    ];
+    let lines =
+        rows.map(|(id, part, shows)| format!("{{\"id\":\"{id}\",\"part\":\"{part}\",\"shows\":\"data:,{shows}\"}}\n"));
+    fs::write(folder.path().join("in.jsonl"), lines.concat()).expect("a new file");
+    let sql = "CREATE TABLE parts (id TEXT, part TEXT, shows TEXT)
+          WITH (connector = 'single_file', path = 'in.jsonl', type = 'source', format = 'json');
+        CREATE TABLE moments (id TEXT, url TEXT, parent TEXT, \"start\" DOUBLE, \"end\" DOUBLE, page INT, vector FLOAT[])
+          WITH (connector = 'qdrant', url = 'embedded:db', collection = 'moments');
+        INSERT INTO moments
+          SELECT concat(id, substr(part, length(part_of(part)) + 1)), part, part_of(part), part_start(part), part_end(part),
+                 part_page(part), embed(shows)
+          FROM parts;";
+    fs::write(folder.path().join("job.sql"), sql).expect("a new file");
+    let mut command = sightstream(folder.path());
+    command.args(["run", "job.sql", "--dead-letters", "none"]);
+    let output = output(command);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    folder
+}
+
+#[test]
+fn moments_are_printed_with_their_place_in_the_medium() {
+    let folder = indexed_moments();
+    let nearest = |text: &str| {
+        let output = search(
+            folder.path(),
+            &[text, "--moments", "--limit", "1", "--collection", "moments"],
+        );
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let table = stdout(&output);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[0].ends_with("  moment"), "{table}");
+        lines[1]
+            .split("  ")
+            .last()
+            .expect("a row ends with its name")
+            .to_string()
+    };
+    assert_eq!(nearest("a boat leaves the harbour"), "video.mp4 12:30-13:00");
+    assert_eq!(nearest("a red bicycle"), "video.mp4 1:02:30-1:03:00.5");
+    assert_eq!(nearest("sales of three years"), "report.pdf page 3");
+    assert_eq!(nearest("a cat"), "cat.png");
+
+    let lines = [
+        "a red bicycle",
+        "--moments",
+        "--json",
+        "--limit",
+        "1",
+        "--collection",
+        "moments",
+    ];
+    let found = json_lines(&search(folder.path(), &lines)).remove(0);
+    assert_eq!(found["url"], "video.mp4#t=3750,3780.5");
+    assert_eq!(found["parent"], "video.mp4");
+    assert_eq!(
+        (found["start"].as_f64(), found["end"].as_f64()),
+        (Some(3750.0), Some(3780.5))
+    );
+    assert_eq!(
+        (&found["page"], &found["payload"]["id"]),
+        (&Value::Null, &"7#t=3750,3780.5".into())
+    );
+}

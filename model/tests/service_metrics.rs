@@ -110,6 +110,20 @@ async fn every_stage_and_outcome_is_counted() {
         assert!(text.contains(&format!("# HELP {name} ")), "{name} has no description");
     }
     waiting_for_room_counts_as_queueing(&recorder).await;
+    parts_are_counted(&recorder).await;
+}
+
+/// A document of four pages of which one is torn out; one of three pages, twice, and then one of them.
+async fn parts_are_counted(recorder: &PrometheusHandle) {
+    let (service, _controls) = start(ServiceOptions::default(), Hold::default());
+    for url in ["broken/4/1", "kept/3/0", "kept/3/0", "kept/3/0#page=2"] {
+        service.embed(url, None).await.expect("embedded");
+    }
+    let values = values(recorder);
+    assert_eq!(values[r#"sightstream_parts_failed_total{reason="corrupt"}"#], 1.0);
+    // Three pages of either document, and then four times one that is known.
+    assert_eq!(values[r#"sightstream_part_vectors_total{outcome="computed"}"#], 6.0);
+    assert_eq!(values[r#"sightstream_part_vectors_total{outcome="shared"}"#], 4.0);
 }
 
 /// Of three inputs one is on the device, one fills the queue, and one waits for room in it.

@@ -80,7 +80,7 @@ impl fmt::Display for Finding {
 impl Plan {
     /// Where the script's first statement that needs a model begins; `None` if there is none.
     pub fn first_embed(&self) -> Option<u64> {
-        let embedding = self.queries.iter().filter(|(query, _)| query.calls_service);
+        let embedding = self.queries.iter().filter(|(query, _)| !query.called.is_empty());
         embedding.map(|(query, _)| query.line).min()
     }
 

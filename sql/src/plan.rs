@@ -9,6 +9,7 @@ use sightstream_connectors::{
     ConnectorError, ProblemKind, Role, SinkContext, Source, SourceContext, TableDefinition, VectorSpace, Waits,
     deletes, deleting, open_sink, open_source, validate,
 };
+use sightstream_udf::calls::Function;
 use tokio::sync::Mutex;
 
 use crate::Script;
@@ -205,7 +206,9 @@ impl Plan {
 
     /// Whether a statement that embeds writes to `table`.
     pub(crate) fn embeds_into(&self, table: &str) -> bool {
-        self.queries.iter().any(|(query, sink)| sink == table && query.embeds)
+        self.queries
+            .iter()
+            .any(|(query, sink)| sink == table && query.calls(Function::Embed))
     }
 
     /// Whether tombstones of the query's topics can delete what it writes to `sink`.
@@ -243,7 +246,12 @@ impl Plan {
 
     /// Whether a statement needs the embedding service, and so a model.
     pub fn uses_embedding(&self) -> bool {
-        self.queries.iter().any(|(query, _)| query.calls_service)
+        self.queries.iter().any(|(query, _)| !query.called.is_empty())
+    }
+
+    /// Whether a statement asks for the parts of media, and so may make many rows of one.
+    pub fn lists_parts(&self) -> bool {
+        self.queries.iter().any(|(query, _)| query.calls(Function::Segments))
     }
 
     /// How many tables are read in epochs.

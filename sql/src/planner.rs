@@ -42,12 +42,17 @@ pub(crate) struct Query {
     pub streams: Vec<String>,
     /// The tables that it reads as a whole.
     pub bounded: Vec<String>,
-    /// Whether it computes vectors.
-    pub embeds: bool,
-    /// Whether it needs the embedding service, for vectors or for the parts of media.
-    pub calls_service: bool,
+    /// What it asks the embedding service for.
+    pub called: BTreeSet<Function>,
     /// For each column of the result, whether it holds the values of a table's column as they are.
     pub plain: Vec<bool>,
+}
+
+impl Query {
+    /// Whether it calls `function`.
+    pub fn calls(&self, function: Function) -> bool {
+        self.called.contains(&function)
+    }
 }
 
 /// Where a query's rows go: the columns that the plan must give.
@@ -170,8 +175,7 @@ impl Catalog {
             arrival,
             streams,
             bounded,
-            embeds: called.contains(&Function::Embed),
-            calls_service: !called.is_empty(),
+            called,
             plain,
         })
     }

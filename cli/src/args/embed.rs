@@ -1,6 +1,7 @@
 //! `sightstream embed`.
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 
 use super::EncoderArgs;
 
@@ -16,6 +17,11 @@ pub const EXAMPLES: &str = r#"Examples:
       optional, an id keeps its JSON type, other fields are passed over
 
   find photos -name '*.jpg' | jq -R '{url: .}' -c | sightstream embed --input -
+
+  sightstream embed --segments harbour.mp4 report.pdf
+      {"url":"harbour.mp4#t=0,30","vector":[…]}
+      {"url":"harbour.mp4#t=30,60","vector":[…]}
+      {"url":"report.pdf#page=1","vector":[…]}
 
 Each input gives one line on standard output, in the order of the input: {"id", "url", "vector"}, or {"id", "url",
 "error"} if it cannot be embedded. A line of the input that is no such JSON gives {"line", "error"}. Blank lines are
@@ -35,6 +41,10 @@ pub struct EmbedArgs {
     /// The instruction for inputs that bring none of their own [default: the model's, by modality]
     #[arg(long, env = "SIGHTSTREAM_INSTRUCTION", value_name = "TEXT")]
     pub instruction: Option<String>,
+
+    /// A line for each window of a long video and each page of a document, with its own url, instead of one for the whole
+    #[arg(long, env = "SIGHTSTREAM_SEGMENTS", value_parser = FalseyValueParser::new())]
+    pub segments: bool,
 
     #[command(flatten)]
     pub encoder: EncoderArgs,

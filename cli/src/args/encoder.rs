@@ -10,7 +10,7 @@ use sightstream_model::encoder::{DeviceChoice, DtypeChoice, Encoder, EncoderOpti
 use sightstream_model::fetch::{FetchedBytes, Fetcher};
 use sightstream_model::isolation::{DecoderIsolation, WorkerOptions};
 use sightstream_model::media::DecodeLimits;
-use sightstream_model::service::{EmbeddingService, ServiceOptions};
+use sightstream_model::service::{EmbeddingService, Merge, ServiceOptions};
 
 use super::{DECODE_WORKER, FetchArgs, Settings, values};
 use crate::error::UsageError;
@@ -45,6 +45,11 @@ pub struct EncoderArgs {
     /// An image with more pixels than this is not decoded at all [default: 100000000]
     #[arg(long, env = "SIGHTSTREAM_MAX_IMAGE_PIXELS", value_name = "PIXELS", value_parser = values::count)]
     pub max_image_pixels: Option<usize>,
+
+    /// How the vectors of a long video's windows, or of a document's pages, become its own. max: the largest of each
+    /// number. centroid: their mean [default: max]
+    #[arg(long, env = "SIGHTSTREAM_MERGE", value_name = "HOW", value_parser = values::merge)]
+    pub merge: Option<Merge>,
 
     /// Tokens in one batch; an image has one for every 28 x 28 pixels [default: 16384]
     #[arg(long, env = "SIGHTSTREAM_MAX_BATCH_TOKENS", value_name = "TOKENS", value_parser = values::count)]
@@ -119,6 +124,7 @@ impl EncoderArgs {
         settings.fill("dtype", &mut self.dtype, values::dtype);
         settings.fill("min_pixels", &mut self.min_pixels, values::pixels);
         settings.fill("max_pixels", &mut self.max_pixels, values::pixels);
+        settings.fill("merge", &mut self.merge, values::merge);
         settings.fill("max_batch_tokens", &mut self.max_batch_tokens, values::count);
         settings.fill("max_batch_inputs", &mut self.max_batch_inputs, values::count);
         settings.fill("max_batch_wait", &mut self.max_batch_wait, values::duration);
@@ -245,6 +251,7 @@ impl EncoderArgs {
             max_wait: self.max_batch_wait.unwrap_or(defaults.max_wait),
             fetch_concurrency: self.fetch.fetch_concurrency.unwrap_or(defaults.fetch_concurrency),
             preprocess_threads: self.preprocess_threads.unwrap_or(defaults.preprocess_threads),
+            merge: self.merge.unwrap_or(defaults.merge),
             decoder: self.isolation(plan)?,
             decode_limits: DecodeLimits {
                 max_pixels: self

@@ -82,7 +82,7 @@ pub struct JobArgs {
     #[arg(long, env = "SIGHTSTREAM_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// The most rows between two commits of a source [default: 256]
+    /// The most rows between two commits of a source [default: 256; 16 where a statement calls segments]
     #[arg(long, env = "SIGHTSTREAM_EPOCH_ROWS", value_name = "ROWS", value_parser = values::count)]
     pub epoch_rows: Option<usize>,
 

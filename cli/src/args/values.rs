@@ -12,6 +12,7 @@ use sightstream_connectors::dead_letter::DeadLetterTarget;
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice};
 use sightstream_model::error::ModelError;
 use sightstream_model::fetch::IpNet;
+use sightstream_model::service::Merge;
 
 use super::encoder::DecoderChoice;
 
@@ -95,6 +96,15 @@ pub fn decoder(text: &str) -> Result<DecoderChoice, String> {
         "isolated" => Ok(DecoderChoice::Isolated),
         "in-process" => Ok(DecoderChoice::InProcess),
         _ => Err("write isolated or in-process".to_string()),
+    }
+}
+
+/// `max` or `centroid`.
+pub fn merge(text: &str) -> Result<Merge, String> {
+    match text {
+        "max" => Ok(Merge::Max),
+        "centroid" => Ok(Merge::Centroid),
+        _ => Err("write max or centroid".to_string()),
     }
 }
 

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use indicatif::ProgressBar;
 use sightstream_model::service::EmbeddingService;
 
-use self::input::{Entry, Request};
+use self::input::{Budget, Entry, Request};
 use self::output::Output;
 use crate::args::EmbedArgs;
 use crate::error::Outcome;
@@ -19,6 +19,9 @@ use crate::progress;
 /// How many inputs are embedded at the same time. One slow download holds back at most the lines of so many later
 /// inputs, which wait for it in memory: the output keeps the order of the input.
 const IN_FLIGHT: usize = 512;
+
+/// How many inputs are taken apart at the same time.
+const WHOLES_IN_FLIGHT: usize = 16;
 
 /// Embeds what `args` name.
 pub async fn execute(mut args: EmbedArgs) -> anyhow::Result<Outcome> {
@@ -33,10 +36,16 @@ pub async fn execute(mut args: EmbedArgs) -> anyhow::Result<Outcome> {
     args.encoder.fetch.trust_paths();
     let service = args.encoder.start().await?;
     let instruction = args.instruction;
-    let bar = progress_bar(total);
+    let segments = args.segments;
+    // How many parts there are, nobody knows before.
+    let bar = progress_bar(total.filter(|_| !segments));
 
     let mut outputs = entries
-        .map_ok(|entry| embed(&service, entry, instruction.as_deref()))
+        .map_ok(|entry| inputs(&service, entry, segments))
+        .try_buffered(WHOLES_IN_FLIGHT)
+        .map_ok(|inputs| futures::stream::iter(inputs).map(Ok))
+        .try_flatten()
+        .map_ok(|input| embed(&service, input, instruction.as_deref()))
         .try_buffered(IN_FLIGHT);
     let mut failed: u64 = 0;
     while let Some(output) = outputs.try_next().await? {
@@ -52,21 +61,52 @@ pub async fn execute(mut args: EmbedArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-async fn embed(service: &EmbeddingService, entry: Entry, instruction: Option<&str>) -> anyhow::Result<Output> {
+/// What is embedded, or the line of what cannot be.
+enum Input {
+    Request(Request, Option<Budget>),
+    Failed(Output),
+}
+
+/// The inputs of an entry: itself, or its parts.
+async fn inputs(service: &EmbeddingService, entry: Entry, segments: bool) -> anyhow::Result<Vec<Input>> {
+    let request = match entry.request {
+        Ok(request) => request,
+        Err(unreadable) => return Ok(vec![Input::Failed(Output::unreadable(unreadable))]),
+    };
+    if !segments {
+        return Ok(vec![Input::Request(request, entry.budget)]);
+    }
+    Ok(match service.segments(&request.url).await {
+        Ok(parts) => {
+            let of_part = |url| Request { url, ..request.clone() };
+            let parts = parts.into_iter();
+            parts
+                .map(|url| Input::Request(of_part(url), entry.budget.clone()))
+                .collect()
+        }
+        Err(error) => {
+            let failed = Output::embedded(request.id, request.url, Err(error.to_string()), entry.budget);
+            vec![Input::Failed(failed)]
+        }
+    })
+}
+
+async fn embed(service: &EmbeddingService, input: Input, instruction: Option<&str>) -> anyhow::Result<Output> {
+    let (request, budget) = match input {
+        Input::Request(request, budget) => (request, budget),
+        Input::Failed(output) => return Ok(output),
+    };
     let Request {
         id,
         url,
         instruction: own,
-    } = match entry.request {
-        Ok(request) => request,
-        Err(unreadable) => return Ok(Output::unreadable(unreadable)),
-    };
+    } = request;
     let vector = service
         .embed(&url, own.as_deref().or(instruction))
         .await
         .map_err(|error| error.to_string());
-    // The entry's share of the input budget is given back with `entry.budget`, after the line is made.
-    Ok(Output::embedded(id, url, vector, entry.budget))
+    // The line's share of the input budget is given back with `budget`, after its outputs are made.
+    Ok(Output::embedded(id, url, vector, budget))
 }
 
 /// A bar on standard error; none where the JSON lines appear on the same terminal.

@@ -27,9 +27,15 @@ const REFRESH: Duration = Duration::from_millis(200);
 /// How often a job without a terminal logs its progress.
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
-/// The options of the job in `file`.
-pub fn options(args: &JobArgs, file: &Path, until_caught_up: bool) -> JobOptions {
-    let defaults = EpochLimits::default();
+/// Rows of an epoch whose media are taken apart, where nothing else is said: an hour of video makes 120 rows of one.
+const EPOCH_ROWS_OF_WHOLES: usize = 16;
+
+/// The options of the job in `file`. `lists_parts`: whether it may make many rows of one.
+pub fn options(args: &JobArgs, file: &Path, until_caught_up: bool, lists_parts: bool) -> JobOptions {
+    let mut defaults = EpochLimits::default();
+    if lists_parts {
+        defaults.records = EPOCH_ROWS_OF_WHOLES;
+    }
     JobOptions {
         until_caught_up,
         dead_letters: args.dead_letters(file),

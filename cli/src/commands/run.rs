@@ -76,7 +76,7 @@ async fn open(plan: Plan, args: &RunArgs, health: &Health) -> anyhow::Result<Job
         (None, args.encoder.plan_without_model(records)?)
     };
     health.starts("opening the tables");
-    let mut options = job::options(&args.job, &args.file, args.until_caught_up);
+    let mut options = job::options(&args.job, &args.file, args.until_caught_up, plan.lists_parts());
     if let Some(memory) = memory {
         options.epoch.bytes = memory.epoch_bytes as usize;
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sightstream_connectors::qdrant::{Collection, Filter, Hit, Store};
 use sightstream_model::service::EmbeddingService;
 
-use self::moment::Moment;
+pub use self::moment::Moment;
 use crate::args::SearchArgs;
 use crate::error::{Outcome, UsageError};
 

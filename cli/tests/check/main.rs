@@ -3,5 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod pipelines;
 mod systems;
 mod wrong_files;

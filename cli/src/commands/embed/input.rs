@@ -22,11 +22,14 @@ pub struct Entry {
     /// What to embed.
     pub request: Result<Request, Unreadable>,
     /// The line's share of the memory for lines, held until its result is written.
-    pub budget: Option<OwnedSemaphorePermit>,
+    pub budget: Option<Budget>,
 }
 
+/// A line's share of the memory for lines. The parts of a medium hold it together.
+pub type Budget = Arc<OwnedSemaphorePermit>;
+
 /// A line `{"id"?, "url", "instruction"?}`; other fields are passed over.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Request {
     /// Any JSON value, kept as it is written.
     #[serde(default, deserialize_with = "present")]
@@ -149,7 +152,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             .context("the input budget is closed")?;
         Ok(Some(Entry {
             request,
-            budget: Some(budget),
+            budget: Some(Arc::new(budget)),
         }))
     }
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::input::Unreadable;
+use super::input::{Budget, Unreadable};
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -24,7 +23,7 @@ pub struct Output {
     error: Option<String>,
     /// The input line's share of the memory for lines: given back when this line is written.
     #[serde(skip)]
-    _budget: Option<OwnedSemaphorePermit>,
+    _budget: Option<Budget>,
 }
 
 fn numbers<S: Serializer>(vector: &Option<Arc<[f32]>>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -37,7 +36,7 @@ impl Output {
         id: Option<Box<RawValue>>,
         url: String,
         vector: Result<Arc<[f32]>, String>,
-        budget: Option<OwnedSemaphorePermit>,
+        budget: Option<Budget>,
     ) -> Self {
         let (vector, error) = match vector {
             Ok(vector) => (Some(vector), None),

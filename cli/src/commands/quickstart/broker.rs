@@ -9,7 +9,6 @@ use futures::stream::FuturesUnordered;
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
-use sightstream_sql::Progress;
 
 /// What the producer may be ahead of the consumer, in bytes. The mock broker keeps 5 MiB in a partition and drops what
 /// is older, read or not.
@@ -41,11 +40,11 @@ impl Broker {
         self.cluster.bootstrap_servers()
     }
 
-    /// Writes `records` (id and JSON value), never far ahead of what the job behind `progress` has finished with.
+    /// Writes `records` (id and JSON value), never far ahead of what all its readers have finished with: `finished` of them.
     pub async fn produce(
         &self,
         records: impl Iterator<Item = (String, String)>,
-        progress: &Progress,
+        finished: impl Fn() -> u64,
     ) -> anyhow::Result<u64> {
         let producer: FutureProducer = ClientConfig::new()
             .set("bootstrap.servers", self.bootstrap_servers())
@@ -55,10 +54,10 @@ impl Broker {
         let mut ahead = Ahead::default();
         let mut unconfirmed = FuturesUnordered::new();
         for (id, value) in records {
-            ahead.finished(progress.snapshot().read);
+            ahead.finished(finished());
             while !ahead.admits(value.len()) {
                 tokio::time::sleep(POLL).await;
-                ahead.finished(progress.snapshot().read);
+                ahead.finished(finished());
             }
             ahead.sent(value.len());
             let record = FutureRecord::to(self.topic).key(&id).payload(&value);

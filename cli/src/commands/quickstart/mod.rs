@@ -23,13 +23,29 @@ use super::job::{self, Extent, Watch};
 use crate::args::{JobArgs, QuickstartArgs};
 use crate::error::Outcome;
 
-/// The pipeline that is run, and where it lies in the repository.
-const PIPELINE: &str = include_str!("../../../../sql/pipelines/index_media.sql");
-const PIPELINE_FILE: &str = "sql/pipelines/index_media.sql";
+/// A pipeline that is run: its text, where it lies in the repository, and the collection that it fills.
+struct Pipeline {
+    sql: &'static str,
+    file: &'static str,
+    collection: &'static str,
+}
 
-/// The topic and the collection that the pipeline names.
+/// A point a medium.
+const MEDIA: Pipeline = Pipeline {
+    sql: include_str!("../../../../sql/pipelines/index_media.sql"),
+    file: "sql/pipelines/index_media.sql",
+    collection: "media",
+};
+
+/// A point a window of a video, and a page of a document.
+const MOMENTS: Pipeline = Pipeline {
+    sql: include_str!("../../../../sql/pipelines/index_moments.sql"),
+    file: "sql/pipelines/index_moments.sql",
+    collection: "moments",
+};
+
+/// The topic that both read.
 const TOPIC: &str = "media";
-const COLLECTION: &str = "media";
 
 /// The sample media, in the repository's folder.
 const SAMPLE_MEDIA: &str = "examples/media";
@@ -62,17 +78,21 @@ pub async fn execute(mut args: QuickstartArgs) -> anyhow::Result<Outcome> {
             "broker       Kafka at {}, in this process; topic {TOPIC}",
             broker.bootstrap_servers()
         ),
-        format!("collection   {COLLECTION} in {qdrant}, in this process"),
-        format!("pipeline     {PIPELINE_FILE}"),
+        format!(
+            "collections  {} and {} in {qdrant}, in this process",
+            MEDIA.collection, MOMENTS.collection
+        ),
+        format!("pipelines    {} and {}", MEDIA.file, MOMENTS.file),
         String::new(),
     ])?;
 
-    let summary = index(&folder.media, &broker, &qdrant, &data_dir, &service).await?;
-    say(&[job::report(&summary)])?;
-    if !summary.dead_lettered.is_empty() {
+    let summaries = index(&folder.media, &broker, &qdrant, &data_dir, &service).await?;
+    for (pipeline, summary) in [&MEDIA, &MOMENTS].into_iter().zip(&summaries) {
+        say(&[format!("{}:", pipeline.collection), job::report(summary), String::new()])?;
+    }
+    if summaries.iter().any(|summary| !summary.dead_lettered.is_empty()) {
         if sample {
             say(&[
-                String::new(),
                 "One picture of the sample, boat_at_dusk.jpg, is cut off in its middle on purpose. What cannot be"
                     .into(),
                 "embedded does not stop the stream: it is kept with its record, its offset and the reason, in".into(),
@@ -87,35 +107,34 @@ pub async fn execute(mut args: QuickstartArgs) -> anyhow::Result<Outcome> {
     }
 
     let store = Store::open(&qdrant, None).await?;
-    let collection = store.collection(COLLECTION).await?;
-    searches::run(&service, &collection, &folder.media, args.query.as_deref()).await?;
+    let media = store.collection(MEDIA.collection).await?;
+    searches::run(&service, &media, &folder.media, args.query.as_deref()).await?;
+    let moments = store.collection(MOMENTS.collection).await?;
+    searches::run_moments(&service, &moments, &folder.media).await?;
     farewell(&args, &qdrant)?;
     Ok(Outcome::Done)
 }
 
-/// Runs the pipeline over `media`: the producer and the job at the same time, until every record is durable.
+/// Runs both pipelines over `media`, beside each other and beside the producer, until every record is durable. What both
+/// need is computed once.
 async fn index(
     media: &[Medium],
     broker: &Broker,
     qdrant: &str,
     data_dir: &DataDir,
     service: &EmbeddingService,
-) -> anyhow::Result<JobSummary> {
-    let servers = broker.bootstrap_servers();
-    let script = Script::parse_with_environment(PIPELINE, PIPELINE_FILE, &|name| match name {
-        "SIGHTSTREAM_KAFKA" => Some(servers.clone()),
-        "SIGHTSTREAM_QDRANT" => Some(qdrant.to_string()),
-        other => std::env::var(other).ok(),
-    })?;
-    let dead_letters = DeadLetterTarget::File(data_dir.dead_letters());
+) -> anyhow::Result<[JobSummary; 2]> {
     let job_args = JobArgs {
-        dead_letters: Some(dead_letters),
+        dead_letters: Some(DeadLetterTarget::File(data_dir.dead_letters())),
         ..JobArgs::default()
     };
-    let options = job::options(&job_args, Path::new(PIPELINE_FILE), false);
-    let job = Job::open(Plan::new(script).await?, options, Some(service.clone().into())).await?;
-    let progress = job.progress();
-    let _watch = Watch::start(progress.clone(), Extent::Records(media.len() as u64));
+    let servers = broker.bootstrap_servers();
+    let whole = open(&MEDIA, &job_args, &servers, qdrant, service).await?;
+    let parts = open(&MOMENTS, &job_args, &servers, qdrant, service).await?;
+    let (wholes, moments) = (whole.progress(), parts.progress());
+    let finished = || wholes.snapshot().read.min(moments.snapshot().read);
+    // It takes longer: it has more rows.
+    let _watch = Watch::start(moments.clone(), Extent::Records(media.len() as u64));
 
     let stop = CancellationToken::new();
     let records = media.iter().map(|medium| {
@@ -123,16 +142,34 @@ async fn index(
         (medium.id.clone(), value)
     });
     let feed = async {
-        let produced = broker.produce(records, &progress).await?;
-        while progress.snapshot().read < produced {
+        let produced = broker.produce(records, finished).await?;
+        while finished() < produced {
             tokio::time::sleep(POLL).await;
         }
         stop.cancel();
         Ok::<(), anyhow::Error>(())
     };
-    let run = async { job.run(stop.clone()).await.map_err(anyhow::Error::from) };
-    let (summary, ()) = tokio::try_join!(run, feed)?;
-    Ok(summary)
+    let run = async |job: Job| job.run(stop.clone()).await.map_err(anyhow::Error::from);
+    let (wholes, moments, ()) = tokio::try_join!(run(whole), run(parts), feed)?;
+    Ok([wholes, moments])
+}
+
+/// The job of `pipeline`.
+async fn open(
+    pipeline: &Pipeline,
+    args: &JobArgs,
+    servers: &str,
+    qdrant: &str,
+    service: &EmbeddingService,
+) -> anyhow::Result<Job> {
+    let script = Script::parse_with_environment(pipeline.sql, pipeline.file, &|name| match name {
+        "SIGHTSTREAM_KAFKA" => Some(servers.to_string()),
+        "SIGHTSTREAM_QDRANT" => Some(qdrant.to_string()),
+        other => std::env::var(other).ok(),
+    })?;
+    let plan = Plan::new(script).await?;
+    let options = job::options(args, Path::new(pipeline.file), false, plan.lists_parts());
+    Ok(Job::open(plan, options, Some(service.clone().into())).await?)
 }
 
 /// Says what was found in the folder, and what was passed over.
@@ -174,7 +211,12 @@ fn farewell(args: &QuickstartArgs, qdrant: &str) -> anyhow::Result<()> {
     }
     lines.push("Search on:".to_string());
     lines.push(format!(
-        "  {program} search 'your text' --qdrant {qdrant} --collection {COLLECTION}"
+        "  {program} search 'your text' --qdrant {qdrant} --collection {}",
+        MEDIA.collection
+    ));
+    lines.push(format!(
+        "  {program} search 'your text' --qdrant {qdrant} --collection {} --moments",
+        MOMENTS.collection
     ));
     say(&lines)
 }

@@ -1,15 +1,21 @@
-//! The three searches of a quickstart.
+//! The searches of a quickstart.
 
+use std::ffi::OsStr;
 use std::io::Write;
+use std::path::Path;
 
 use sightstream_connectors::qdrant::{Collection, Filter};
+use sightstream_model::reference::{Fragment, split_part};
 use sightstream_model::service::EmbeddingService;
 
 use super::media::Medium;
-use crate::commands::search::{self, Names, Query};
+use crate::commands::search::{self, Moment, Names, Query};
 
 /// How many results each search shows.
 const LIMIT: usize = 5;
+
+/// The extensions of media that may have parts.
+const WITH_PARTS: [&str; 7] = ["mp4", "mkv", "webm", "mov", "avi", "ts", "pdf"];
 
 /// The image of the sample media that is searched by.
 const SAMPLE_IMAGE: &str = "bicycle_by_water";
@@ -30,31 +36,62 @@ pub async fn run(
     let text = text.or(example).unwrap_or("a photo");
 
     let by_text = Query::text(text, None);
-    show(service, collection, &format!("By text: {text}"), &by_text, &[]).await?;
+    let in_media = Search {
+        service,
+        collection,
+        names: Names::Urls,
+    };
+    in_media.show(&format!("By text: {text}"), &by_text, &[]).await?;
     if let Some(image) = image {
         let by_image = Query::medium(&image.url, None);
-        show(
-            service,
-            collection,
-            &format!("By an image: {}", image.url),
-            &by_image,
-            &[],
-        )
-        .await?;
+        in_media
+            .show(&format!("By an image: {}", image.url), &by_image, &[])
+            .await?;
     }
     let kind = image.map_or("text", |image| image.kind.as_str());
     let filter = Filter {
         field: "kind".to_string(),
         value: kind.to_string(),
     };
-    show(
+    in_media
+        .show(&format!("By text, only where kind={kind}: {text}"), &by_text, &[filter])
+        .await
+}
+
+/// Searches by a moment of a video and by a page of a document, where some were indexed.
+pub async fn run_moments(service: &EmbeddingService, collection: &Collection, media: &[Medium]) -> anyhow::Result<()> {
+    let in_moments = Search {
         service,
         collection,
-        &format!("By text, only where kind={kind}: {text}"),
-        &by_text,
-        &[filter],
-    )
-    .await
+        names: Names::Moments,
+    };
+    let (mut moment, mut page) = (None, None);
+    for medium in media.iter().filter(|medium| may_have_parts(&medium.url)) {
+        // One that cannot be read is among the dead letters.
+        let parts = service.segments(&medium.url).await.unwrap_or_default();
+        let Some(middle) = parts.get(parts.len() / 2) else {
+            continue;
+        };
+        let place = match split_part(middle).1 {
+            Some(Fragment::Time { .. }) => &mut moment,
+            Some(Fragment::Page(_)) => &mut page,
+            None => continue,
+        };
+        let filter = Filter {
+            field: "url".to_string(),
+            value: middle.clone(),
+        };
+        if place.is_none() && collection.count(&[filter]).await? > 0 {
+            *place = Some(middle.clone());
+        }
+    }
+    for (what, url) in [("moment", moment), ("page", page)] {
+        if let Some(url) = url {
+            let title = format!("By a {what}: {}", Moment::at(&url));
+            in_moments.show(&title, &Query::medium(&url, None), &[]).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The image to search by: the one of the sample, else the first that was indexed (a file may be broken).
@@ -72,17 +109,27 @@ async fn indexed_image<'a>(collection: &Collection, media: &'a [Medium]) -> anyh
     Ok(None)
 }
 
-async fn show(
-    service: &EmbeddingService,
-    collection: &Collection,
-    title: &str,
-    query: &Query,
-    filters: &[Filter],
-) -> anyhow::Result<()> {
-    let hits = search::nearest(service, collection, query, filters, LIMIT).await?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "\n{}", search::shown(title))?;
-    search::write_table(&mut out, &hits, Names::Urls)?;
-    out.flush()?;
-    Ok(())
+/// Whether a file is named as media are that may have parts.
+fn may_have_parts(path: &str) -> bool {
+    let extension = Path::new(path).extension().and_then(OsStr::to_str);
+    extension.is_some_and(|extension| WITH_PARTS.contains(&extension.to_lowercase().as_str()))
+}
+
+/// Where is searched.
+struct Search<'a> {
+    service: &'a EmbeddingService,
+    collection: &'a Collection,
+    names: Names,
+}
+
+impl Search<'_> {
+    /// Searches and shows the nearest points under a title.
+    async fn show(&self, title: &str, query: &Query, filters: &[Filter]) -> anyhow::Result<()> {
+        let hits = search::nearest(self.service, self.collection, query, filters, LIMIT).await?;
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "\n{}", search::shown(title))?;
+        search::write_table(&mut out, &hits, self.names)?;
+        out.flush()?;
+        Ok(())
+    }
 }

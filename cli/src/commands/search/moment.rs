@@ -18,18 +18,30 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// What a reference names.
+    pub fn at(url: &str) -> Self {
+        let (whole, part) = match split_part(url) {
+            (whole, Some(part)) => (whole, Some(part)),
+            (_, None) => (url, None),
+        };
+        Self {
+            whole: whole.to_string(),
+            part,
+        }
+    }
+
     /// The moment of a hit whose payload names it by its `url`, or by the whole's (`parent`, or `url`) beside `start` and
     /// `end` or `page`; none where there is no url.
     pub fn of(hit: &Hit) -> Option<Self> {
         let text = |field: &str| hit.payload.get(field).and_then(Value::as_str);
         let url = text("url").or_else(|| text("parent"))?;
-        let (whole, part) = match split_part(url) {
-            (whole, Some(part)) => (whole, Some(part)),
-            (_, None) => (text("parent").unwrap_or(url), part_of_fields(&hit.payload)),
-        };
-        Some(Self {
-            whole: whole.to_string(),
-            part,
+        let named = Self::at(url);
+        Some(match named.part {
+            Some(_) => named,
+            None => Self {
+                whole: text("parent").unwrap_or(url).to_string(),
+                part: part_of_fields(&hit.payload),
+            },
         })
     }
 
