@@ -180,7 +180,15 @@ impl Scope<'_> {
             weights.push(module.tensor("weight", &[*outputs, inputs])?);
             biases.push(module.tensor("bias", &[*outputs])?);
         }
+        if self.weights.stand_ins {
+            let outputs = parts.iter().map(|(_, outputs)| outputs).sum();
+            return self.stand_in(inputs, outputs);
+        }
         Ok(Linear::new(&Tensor::cat(&weights, 0)?, Some(Tensor::cat(&biases, 0)?))?)
+    }
+
+    fn stand_in(&self, inputs: usize, outputs: usize) -> Result<Linear, ModelError> {
+        Ok(Linear::stand_in(inputs, outputs, self.dtype(), self.device())?)
     }
 
     /// `x · weightᵀ`, from `name.weight` (outputs, inputs).
@@ -188,10 +196,11 @@ impl Scope<'_> {
     /// # Errors
     /// Those of [`Scope::tensor`].
     pub fn linear_no_bias(&self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, ModelError> {
-        Ok(Linear::new(
-            &self.child(name).tensor("weight", &[outputs, inputs])?,
-            None,
-        )?)
+        let weight = self.child(name).tensor("weight", &[outputs, inputs])?;
+        if self.weights.stand_ins {
+            return self.stand_in(inputs, outputs);
+        }
+        Ok(Linear::new(&weight, None)?)
     }
 
     /// Normalises by mean and variance, then `weight` and `bias`.

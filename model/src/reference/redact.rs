@@ -11,7 +11,7 @@ use super::{Location, scheme};
 const SHOWN_CHARACTERS: usize = 60;
 
 /// Parts of a query field's name that say its value is a credential (presigned URLs, SAS tokens, CDN tokens, API keys).
-const CREDENTIAL_FIELDS: [&str; 14] = [
+const CREDENTIAL_FIELDS: [&str; 17] = [
     "sig",
     "token",
     "secret",
@@ -26,12 +26,24 @@ const CREDENTIAL_FIELDS: [&str; 14] = [
     "jwt",
     "policy",
     "code",
+    "md5",
+    "hash",
+    "verify",
 ];
+
+/// A value of so many characters is rather a token than a number or a word.
+const TOKEN_CHARACTERS: usize = 20;
 
 /// The address as messages show it.
 pub(super) fn shown(reference: &str, location: &Location, has_fragment: bool) -> String {
     match location {
-        Location::File(_) => reference.to_owned(),
+        Location::File(_) => match Url::parse(&format!("https:{reference}")) {
+            // A URL that has lost its scheme is a path, but has what it had of credentials.
+            Ok(url) if reference.starts_with("//") && reference.contains(['?', '@']) => {
+                redacted_url(&url).trim_start_matches("https:").to_owned()
+            }
+            _ => reference.to_owned(),
+        },
         Location::Data { .. } => shortened(reference),
         Location::Http(url) | Location::Object(url) => {
             // Only one of ours: what else follows the `#` of an http URL is none of our business, and may be a token.
@@ -41,24 +53,46 @@ pub(super) fn shown(reference: &str, location: &Location, has_fragment: bool) ->
     }
 }
 
-/// `url` without user name and password, and with `…` for the values of query fields that look like credentials.
+/// `url` without user name and password, with `…` for what in its query looks like a credential, and for a path that holds
+/// another URL.
 pub(crate) fn redacted_url(url: &Url) -> String {
     let mut url = url.clone();
     // These fail only for URLs without a host, which carry no user name.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    let Some(query) = url.query().map(str::to_owned) else {
-        return url.to_string();
-    };
+    let query = url.query().map(str::to_owned);
     url.set_query(None);
-    let fields: Vec<Cow<'_, str>> = query
-        .split('&')
-        .map(|field| match field.split_once('=') {
-            Some((name, _)) if is_credential(name) => Cow::Owned(format!("{name}=…")),
-            _ => Cow::Borrowed(field),
-        })
-        .collect();
-    format!("{url}?{}", fields.join("&"))
+    let mut shown = url.to_string();
+    if holds_url(url.path()) {
+        shown.truncate(shown.len() - url.path().len());
+        shown.push_str("/…");
+    }
+    if let Some(query) = query {
+        let separated = query.split_inclusive(['&', ';']);
+        let fields = separated.map(|field| match field.strip_suffix(['&', ';']) {
+            Some(name) => redacted_field(name) + &field[name.len()..],
+            None => redacted_field(field),
+        });
+        shown.push('?');
+        shown.extend(fields);
+    }
+    shown
+}
+
+/// A field of a query, with `…` for a value that looks like a credential.
+fn redacted_field(field: &str) -> String {
+    let is_token = |value: &str| value.chars().count() >= TOKEN_CHARACTERS || holds_url(value);
+    match field.split_once('=') {
+        Some((name, value)) if is_credential(name) || is_token(value) => format!("{name}=…"),
+        None if is_token(field) => "…".to_owned(),
+        _ => field.to_owned(),
+    }
+}
+
+/// Whether a path or a value may hold a URL with a password.
+fn holds_url(text: &str) -> bool {
+    let text = percent_decode_str(text).decode_utf8_lossy();
+    text.contains("://") || text.contains("//") && text.contains('@')
 }
 
 fn is_credential(field: &str) -> bool {
@@ -165,6 +199,7 @@ mod tests {
             without_credentials(reason),
             "https://h/a?sig=…: not found (see http://h/b?token=…), or http://h:port/."
         );
+        assert_eq!(without_credentials("https://a/b,https://me:pw@h/c x"), "https://a/… x");
         for same in ["", "no url: 1/2 // 3", "://", "é://", "http://h/a", "a://b c://d"] {
             assert_eq!(without_credentials(same), same, "{same}");
         }
@@ -187,6 +222,25 @@ mod tests {
         assert_eq!(
             shown("https://h/a?hdnts=exp~hmac&X%2DAmz%2DSignature=abc&code=c&w=5"),
             "https://h/a?hdnts=…&X%2DAmz%2DSignature=…&code=…&w=5"
+        );
+        assert_eq!(
+            shown("https://proxy/image?url=https://me:pw@h/a&w=5"),
+            "https://proxy/image?url=…&w=5"
+        );
+        assert_eq!(
+            shown("https://proxy/x/https://me:pw@h/a.png#t=1"),
+            "https://proxy/…#t=1"
+        );
+        assert_eq!(
+            shown("https://proxy/https%3A%2F%2Fme%3Apw%40h/a.png"),
+            "https://proxy/…"
+        );
+        assert_eq!(shown("https://h/a?v=1;sig=abc;w=5"), "https://h/a?v=1;sig=…;w=5");
+        assert_eq!(shown("https://h/a?eyJhbGciOiJIUzI1NiJ9.e30.abc"), "https://h/a?…");
+        assert_eq!(shown("https://h/a?w=5&md5=abc&h"), "https://h/a?w=5&md5=…&h");
+        assert_eq!(
+            shown("//bucket.example/k.png?X-Amz-Signature=abc"),
+            "//bucket.example/k.png?X-Amz-Signature=…"
         );
         let long = format!("data:,{}", "é".repeat(100));
         assert_eq!(shown(&long), format!("data:,{}…", "é".repeat(54)));

@@ -2,7 +2,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// `e^x` for `x` up to 88, within two units in the last place; 0 where it is below the smallest normal number.
+/// `e^x` for `x` up to 88, within two units in the last place; 0 where it is below the smallest normal number, and no number
+/// where `x` is none.
 ///
 /// `x = n ln 2 + r`, and `e^r` by a polynomial on `|r| <= ln 2 / 2`; `n` goes into the exponent's bits.
 #[inline(always)]
@@ -12,8 +13,8 @@ pub fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // Not `max`, which would treat numbers and what is none differently.
-    let inside = if x > LOWEST { x } else { LOWEST };
+    // Not `max`, which would make a number of what is none.
+    let inside = if x < LOWEST { LOWEST } else { x };
     let shifted = inside.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, inside));
@@ -115,6 +116,7 @@ mod tests {
             assert!(difference < 3e-7, "{x}: {difference}");
         }
         assert_eq!([exp(0.0), exp(-100.0), exp(f32::NEG_INFINITY)], [1.0, 0.0, 0.0]);
+        assert!(exp(f32::NAN).is_nan() && exp(-f32::NAN).is_nan());
     }
 
     #[test]

@@ -115,11 +115,20 @@ fn rgb_image(width: u32, height: u32, rgb: Vec<u8>) -> RgbImage {
     RgbImage::from_raw(width, height, rgb).expect("three bytes were written for each pixel")
 }
 
-/// Refuses an image without pixels, and one with more than the limit.
+/// The longest side of an image. Resizing takes some 64 bytes for each pixel of a row or a column, which is little beside
+/// what an image of any other form takes, and was more than the image itself in one that is a line.
+const LONGEST_SIDE: u32 = 1 << 20;
+
+/// Refuses an image without pixels, and one with more than the limit, or a longer side.
 fn check_pixels(width: u32, height: u32, limits: &DecodeLimits) -> Result<(), Failure> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
         return Err(Failure::Corrupt(format!("the image is {width} x {height} pixels")));
+    }
+    if width.max(height) > LONGEST_SIDE {
+        return Err(Failure::TooLarge(format!(
+            "{width} x {height} pixels; the limit of a side is {LONGEST_SIDE} pixels"
+        )));
     }
     if pixels > limits.max_pixels {
         return Err(Failure::TooLarge(format!(
