@@ -87,7 +87,10 @@ fn check(reference: &str) -> Result<MediaReference, MediaError> {
         Location::Data { .. } => assert!(shown.chars().count() <= MOST_CHARACTERS_OF_DATA, "{shown}"),
         Location::File(path) => {
             // What has lost its scheme is shown as a URL is.
-            assert!(shown == reference || reference.starts_with("//"), "{reference:?} is shown as {shown:?}");
+            assert!(
+                shown == reference || reference.starts_with("//"),
+                "{reference:?} is shown as {shown:?}"
+            );
             assert!(!path.as_os_str().is_empty());
         }
         Location::Http(url) | Location::Object(url) => {
