@@ -11,6 +11,7 @@ use serde_json::Value;
 use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::encoder::{DeviceChoice, Encoder, EncoderOptions};
 use sightstream_model::error::ModelError;
+use sightstream_model::inspect::Inspection;
 use tempfile::TempDir;
 
 /// A copy of a kit's checkpoint whose weights, all in one file, went through `change`.
@@ -201,4 +202,48 @@ fn the_fingerprint_follows_the_weights_and_not_how_they_are_cut_into_files() {
         seen.iter()
             .all(|digits| digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
     );
+}
+
+/// More than any machine that runs this has memory for, in a file of which next to nothing is on the disk.
+#[test]
+fn a_checkpoint_is_looked_at_without_its_weights() {
+    const WIDE: usize = 1 << 26;
+    let directory = altered("grouped", |_| {});
+    let config = directory.path().join("config.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&config).expect("readable")).expect("JSON");
+    let narrow = json["intermediate_size"].as_u64().expect("a number") as usize;
+    json["intermediate_size"] = WIDE.into();
+    std::fs::write(&config, json.to_string()).expect("written");
+
+    let weights = directory.path().join("model.safetensors");
+    let bytes = std::fs::read(&weights).expect("readable");
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let mut header: serde_json::Map<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");
+    let mut end = 0;
+    for (name, tensor) in header.iter_mut().filter(|(name, _)| *name != "__metadata__") {
+        let shape: Vec<usize> = serde_json::from_value(tensor["shape"].clone()).expect("numbers");
+        let is_inner = name.contains(".mlp.") && !name.contains("visual");
+        let widened = |side: &usize| if is_inner && *side == narrow { WIDE } else { *side };
+        let shape: Vec<usize> = shape.iter().map(widened).collect();
+        let start = std::mem::replace(&mut end, end + shape.iter().product::<usize>() * 4);
+        tensor["dtype"] = "F32".into();
+        tensor["shape"] = shape.into();
+        tensor["data_offsets"] = vec![start, end].into();
+    }
+    assert!(end > 100 << 30, "{end} bytes");
+    let header = serde_json::to_vec(&header).expect("JSON");
+    let mut sparse = (header.len() as u64).to_le_bytes().to_vec();
+    sparse.extend(&header);
+    std::fs::write(&weights, &sparse).expect("written");
+    let file = std::fs::File::options().write(true).open(&weights).expect("writable");
+    file.set_len((sparse.len() + end) as u64)
+        .expect("there is room for a hole");
+
+    let files = CheckpointFiles::locate(directory.path().to_str()).expect("a checkpoint");
+    let options = EncoderOptions {
+        device: DeviceChoice::Cpu,
+        ..EncoderOptions::default()
+    };
+    let seen = Inspection::of(&files, &options).expect("it has all that an encoder needs");
+    assert!(seen.weight_bytes > 100 << 30, "{seen:?}");
 }

@@ -92,7 +92,7 @@ impl Reader {
         let mut kind = Kind::of(&content.head().map_err(unreadable)?, reading.media_type);
         if kind == Kind::Other {
             let bytes = content.bytes().map_err(unreadable)?;
-            if super::needs_decoder(&bytes) && is_animation(&bytes) {
+            if super::needs_decoder(&bytes, reading.media_type) && is_animation(&bytes) {
                 kind = Kind::Video;
             }
         }

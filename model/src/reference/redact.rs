@@ -1,7 +1,5 @@
 //! Addresses as messages show them: without credentials, and short.
 
-use std::borrow::Cow;
-
 use percent_encoding::percent_decode_str;
 use url::Url;
 
