@@ -4,7 +4,7 @@ use image::RgbImage;
 use image::codecs::webp::WebPDecoder;
 use image::{AnimationDecoder, DynamicImage};
 
-use crate::kit::{Reference, check, check_span, made, open};
+use crate::kit::{Reference, check, check_span, difference, made, open};
 
 #[test]
 fn gif() {
@@ -24,12 +24,13 @@ fn gif() {
 fn webp_frames(path: &std::path::Path) -> Reference {
     let bytes = std::fs::read(path).expect("the file");
     let decoder = WebPDecoder::new(std::io::Cursor::new(bytes)).expect("a WebP");
-    let (mut frames, mut times, mut time) = (Vec::new(), Vec::new(), 0.0);
+    let (mut frames, mut times, mut time) = (Vec::new(), Vec::new(), 0);
     for frame in decoder.into_frames() {
         let frame = frame.expect("a frame");
         let (numerator, denominator) = frame.delay().numer_denom_ms();
-        times.push(time);
-        time += f64::from(numerator) / f64::from(denominator) / 1000.0;
+        assert_eq!(denominator, 1);
+        times.push(f64::from(time) / 1000.0);
+        time += numerator;
         frames.push(DynamicImage::ImageRgba8(frame.into_buffer()).into_rgb8());
     }
     Reference { frames, times }
@@ -68,5 +69,9 @@ fn webp_frames_are_the_ones_that_were_encoded() {
     let mut video = open(&moving.path).expect("it opens");
     let clip: Vec<RgbImage> = video.clip(None, 20, &|frame| frame).expect("a clip");
     assert_eq!(clip.len(), 20);
-    assert!(clip == reference.frames, "the same pictures");
+    let differences: Vec<u8> = std::iter::zip(&clip, &reference.frames)
+        .map(|(one, other)| difference(one, other))
+        .collect();
+    // The decoder rounds where it lays one frame over another.
+    assert!(differences.iter().all(|&difference| difference <= 1), "{differences:?}");
 }

@@ -15,7 +15,11 @@ fn encoded(encoding: &str, name: &str) {
 #[test]
 fn odd_sizes() {
     for size in ["191x107", "33x21", "29x90", "16x9", "1x1", "7x2"] {
-        let source = format!("testsrc2=size={size}:rate=25:duration=1");
+        // The test picture itself has even sizes.
+        let source = format!(
+            "testsrc2=size=192x108:rate=25:duration=1,scale={}",
+            size.replace('x', ":")
+        );
         let clip = made(&source, "-c:v ffv1 -pix_fmt yuv420p", "a.mkv");
         check(&clip.path, 0);
         let clip = made(&source, "-c:v ffv1 -pix_fmt yuv444p", "a.mkv");

@@ -3,6 +3,7 @@
 use image::RgbImage;
 
 use super::ffmpeg::Frame;
+use super::index::Index;
 use super::pixels::{Converter, Turn};
 use super::player::{Miss, Player};
 use super::{FrameCounts, no_frame, uniform};
@@ -161,14 +162,10 @@ impl Film {
         for _ in 0..2 {
             from = index.earlier_key(from);
         }
-        let (mut number, mut last, mut frames) = (0u32, 0.0, Vec::new());
+        let mut clock = Clock::new(index, from);
+        let (mut number, mut frames) = (0, Vec::new());
         self.player.run_through(from, &mut |index, frame| {
-            let time = match index.is_guessed() {
-                // The container's times are those of packets, which come in another order than frames do.
-                true => index.time_of_nth(from, number),
-                false => frame.place().and_then(|place| index.time_of(place)).unwrap_or(last),
-            };
-            last = time;
+            let time = clock.time(index, frame.place());
             if time >= span.0 && time < span.1 {
                 frames.push(number);
             }
@@ -220,5 +217,58 @@ impl Film {
             true => Ok(clip),
             false => Err(Failure::Corrupt("its frames decode one time, and not another".into())),
         }
+    }
+}
+
+/// When frames are seen that come one after the other from a decoder.
+struct Clock {
+    /// The time of the last frame.
+    last: f64,
+    order: Order,
+}
+
+/// Where the times of frames come from.
+enum Order {
+    /// From their packets.
+    Packets,
+    /// From how many frames came before, where the container's times are those of packets, which come in another order. So
+    /// many did that decoding knows of.
+    Frames(i64),
+    /// Not known before this key frame comes: what is seen before it, but stands behind it, is counted until then. The key
+    /// frame with which decoding began does not do, since frames between it and the ones before it are missing.
+    After { key: usize, between: i64 },
+}
+
+impl Clock {
+    /// For what is decoded from the packet at a place on.
+    fn new(index: &Index, from: usize) -> Self {
+        let order = match (index.is_guessed(), index.later_key(from)) {
+            (false, _) => Order::Packets,
+            (true, Some(key)) if from > 0 => Order::After { key, between: 0 },
+            (true, _) => Order::Frames(index.frames_before(from) as i64),
+        };
+        Self { last: -1.0, order }
+    }
+
+    /// When the next frame is seen, that of the packet at `place`, in seconds from the first one. Before the clock knows,
+    /// it is before all.
+    fn time(&mut self, index: &Index, place: Option<usize>) -> f64 {
+        match &mut self.order {
+            Order::Packets => self.last = place.and_then(|place| index.time_of(place)).unwrap_or(self.last),
+            Order::Frames(number) => {
+                self.last = index.time_of_nth(*number);
+                *number += 1;
+            }
+            Order::After { key, between } => match place {
+                Some(place) if place == *key => {
+                    let number = index.frames_before(place) as i64 + *between;
+                    self.last = index.time_of_nth(number);
+                    self.order = Order::Frames(number + 1);
+                }
+                Some(place) if place > *key => *between += 1,
+                _ => {}
+            },
+        }
+        self.last
     }
 }

@@ -50,16 +50,6 @@ impl Entry {
         self.flags & DISPOSABLE != 0
     }
 
-    /// Whether this is the packet.
-    pub(super) fn is(&self, packet: &ffi::AVPacket) -> bool {
-        let known = |time: i64| time != ffi::AV_NOPTS_VALUE;
-        let same_time = self.pts == packet.pts || !known(self.pts) || !known(packet.pts);
-        let same_place = self.position == packet.pos || self.position < 0 || packet.pos < 0;
-        let same_something =
-            (self.position == packet.pos && packet.pos >= 0) || (self.pts == packet.pts && known(packet.pts));
-        self.size == packet.size && same_time && same_place && same_something
-    }
-
     pub(super) fn position(&self) -> i64 {
         self.position
     }
@@ -79,6 +69,16 @@ pub(super) struct Index {
     base: ffi::AVRational,
     /// Whether some times are those of decoding, because the container has no others.
     guessed: bool,
+    /// Whether each packet stands behind the one before it, so that its place in the file tells it.
+    placed: bool,
+}
+
+/// What a packet has in common with one of the index, as far as both tell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Likeness {
+    same_size: bool,
+    same_place: Option<bool>,
+    same_time: Option<bool>,
 }
 
 /// One packet's times while the index is made.
@@ -146,6 +146,8 @@ impl Index {
             });
         }
         let mut index = Self {
+            placed: entries.first().is_some_and(|first: &Entry| first.position >= 0)
+                && entries.is_sorted_by(|one, next| one.position < next.position),
             entries,
             shown: Vec::new(),
             times: Vec::new(),
@@ -229,6 +231,34 @@ impl Index {
         self.entries.get(place)
     }
 
+    /// Whether a packet that was read somewhere is the one at a place. Its times may be others after a seek, where the
+    /// container has few and the rest is guessed.
+    pub(super) fn is(&self, place: usize, packet: &ffi::AVPacket) -> bool {
+        let likeness = self.likeness(place, packet);
+        match likeness.same_place {
+            Some(same_place) => same_place && likeness.same_size && (self.placed || likeness.same_time != Some(false)),
+            None => likeness.same_size && likeness.same_time == Some(true),
+        }
+    }
+
+    /// Whether a packet that was read where the one at a place should come may be it.
+    pub(super) fn may_be(&self, place: usize, packet: &ffi::AVPacket) -> bool {
+        let likeness = self.likeness(place, packet);
+        likeness.same_size && likeness.same_place.unwrap_or(likeness.same_time != Some(false))
+    }
+
+    fn likeness(&self, place: usize, packet: &ffi::AVPacket) -> Likeness {
+        let Some(entry) = self.entries.get(place) else {
+            return Likeness::default();
+        };
+        let known = |time: i64| time != ffi::AV_NOPTS_VALUE;
+        Likeness {
+            same_size: entry.size == packet.size,
+            same_place: (entry.position >= 0 && packet.pos >= 0).then_some(entry.position == packet.pos),
+            same_time: (known(entry.pts) && known(packet.pts)).then_some(entry.pts == packet.pts),
+        }
+    }
+
     /// A time by which a container can be asked for the packet at a place, in ticks.
     pub(super) fn ticks(&self, place: usize) -> i64 {
         let entry = &self.entries[place];
@@ -260,10 +290,20 @@ impl Index {
         (rank != UNSEEN).then(|| self.time(rank as usize))
     }
 
-    /// When a frame is seen that comes after so many others, where decoding begins at a place.
-    pub(super) fn time_of_nth(&self, from: usize, number: u32) -> f64 {
-        let before = self.shown.partition_point(|&place| (place as usize) < from);
-        self.time((before + number as usize).min(self.times.len() - 1))
+    /// When the frame is seen that is the `number`th of all, in seconds from the first one.
+    pub(super) fn time_of_nth(&self, number: i64) -> f64 {
+        let last = self.times.len() - 1;
+        self.time(usize::try_from(number).unwrap_or(0).min(last))
+    }
+
+    /// How many frames have their packets before a place.
+    pub(super) fn frames_before(&self, place: usize) -> usize {
+        self.shown.partition_point(|&shown| (shown as usize) < place)
+    }
+
+    /// The first key frame behind a place.
+    pub(super) fn later_key(&self, place: usize) -> Option<usize> {
+        (place + 1..self.entries.len()).find(|&place| self.entries[place].is_key())
     }
 
     /// From the first frame to the end of the last one, in seconds.

@@ -324,10 +324,10 @@ impl Player {
             if self.packet.get().size == 0 {
                 continue;
             }
-            match self.index.get(self.next) {
-                Some(entry) if entry.is(self.packet.get()) => self.is_read = true,
-                _ => return Err(Miss::Disagrees("the packets are others than before")),
+            if !self.index.may_be(self.next, self.packet.get()) {
+                return Err(Miss::Disagrees("the packets are others than before"));
             }
+            self.is_read = true;
         }
         Ok(true)
     }
@@ -422,16 +422,16 @@ impl Player {
     /// Reads on to the packet at a place.
     fn find(&mut self, place: usize) -> bool {
         self.is_read = false;
-        let entry = *self.index.entry(place);
+        let position = self.index.entry(place).position();
         let mut unplaced = 0;
         while self.container.read(&mut self.packet) {
             let packet = self.packet.get();
-            if entry.is(packet) {
+            if self.index.is(place, packet) {
                 (self.is_read, self.next) = (true, place);
                 return true;
             }
-            match packet.pos >= 0 && entry.position() >= 0 {
-                true if packet.pos > entry.position().saturating_add(PASSED_BYTES) => return false,
+            match packet.pos >= 0 && position >= 0 {
+                true if packet.pos > position.saturating_add(PASSED_BYTES) => return false,
                 true => {}
                 false => unplaced += 1,
             }
