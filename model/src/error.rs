@@ -167,6 +167,28 @@ impl MediaError {
         }
     }
 
+    /// The same about another reference to the same medium.
+    pub(crate) fn named(mut self, other: &str) -> Self {
+        let (Self::InvalidReference { name, .. }
+        | Self::NotFound { name, .. }
+        | Self::Denied { name, .. }
+        | Self::NotAllowed { name, .. }
+        | Self::Tls { name, .. }
+        | Self::Timeout { name, .. }
+        | Self::Unavailable { name, .. }
+        | Self::Http { name, .. }
+        | Self::TooLarge { name, .. }
+        | Self::Unsupported { name, .. }
+        | Self::Corrupt { name, .. }
+        | Self::Text { name, .. }
+        | Self::Panicked { name, .. }
+        | Self::Crashed { name, .. }
+        | Self::DecodeTimeout { name, .. }
+        | Self::DecodeMemory { name, .. }) = &mut self;
+        other.clone_into(name);
+        self
+    }
+
     /// Whether the same reference may succeed later without anybody changing it.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -2,20 +2,24 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
+use super::content::{Identity, MediaFile};
+use super::landing::file_too_large;
 use super::{Content, FetchOptions, Fetched, media_type_by_extension, metrics, too_large};
 use crate::error::{MediaError, ModelError};
+use crate::kind::Kind;
 
 /// Reads regular files that lie below one of the allowed directories, symbolic links resolved.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     directories: Arc<[PathBuf]>,
     max_bytes: usize,
+    max_file_bytes: u64,
 }
 
 /// Why a path is not read.
@@ -49,25 +53,26 @@ impl Files {
         Ok(Self {
             directories: options.allow_directories.as_slice().into(),
             max_bytes: options.max_bytes,
+            max_file_bytes: options.max_file_bytes,
         })
     }
 
-    /// Reads a regular file of at most `max_bytes`.
+    /// Reads a regular file of at most `max_bytes`, or opens one of a video or a document.
     pub(super) async fn read(&self, path: &Path, name: &str) -> Result<Fetched, MediaError> {
-        let media_type = path.to_str().and_then(media_type_by_extension).map(str::to_owned);
+        let media_type = path.to_str().and_then(media_type_by_extension);
         let (files, path, name) = (self.clone(), path.to_owned(), name.to_owned());
         // One blocking task for the whole file costs less than tokio::fs's one for each step.
-        let bytes = tokio::task::spawn_blocking(move || files.read_blocking(&path, &name))
+        let content = tokio::task::spawn_blocking(move || files.read_blocking(&path, media_type, &name))
             .await
             .expect("reading a file does not panic, and the runtime outlives its tasks")?;
-        metrics::bytes(bytes.len());
+        metrics::bytes(content.in_memory());
         Ok(Fetched {
-            content: Content::Memory(bytes),
-            media_type,
+            content,
+            media_type: media_type.map(str::to_owned),
         })
     }
 
-    fn read_blocking(&self, path: &Path, name: &str) -> Result<Bytes, MediaError> {
+    fn read_blocking(&self, path: &Path, media_type: Option<&str>, name: &str) -> Result<Content, MediaError> {
         let (file, metadata) = self.open(path).map_err(|refusal| match refusal {
             Refusal::Outside if self.seems_inside(path) => self.outside(name, "a symbolic link in it leads"),
             Refusal::Outside => self.outside(name, "it is"),
@@ -82,18 +87,32 @@ impl Files {
             });
         };
         let length = metadata.len();
+        let file = MediaFile {
+            file: Arc::new(file),
+            length,
+            identity: identity(&metadata),
+        };
+        let content = Content::File(file.clone());
+        let head = content.head().map_err(|error| io_error(&error, name))?;
+        if Kind::of(&head, media_type).has_parts() {
+            return match length > self.max_file_bytes {
+                true => Err(file_too_large(Some(length), self.max_file_bytes, name)),
+                false => Ok(content),
+            };
+        }
         if length > self.max_bytes as u64 {
             return Err(too_large(Some(length), self.max_bytes, name));
         }
         let mut bytes = Vec::with_capacity(length as usize + 1);
         // A file may grow meanwhile, and those under /proc say 0.
-        file.take(self.max_bytes as u64 + 1)
+        file.file
+            .take(self.max_bytes as u64 + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| io_error(&error, name))?;
         if bytes.len() > self.max_bytes {
             return Err(too_large(None, self.max_bytes, name));
         }
-        Ok(bytes.into())
+        Ok(Content::Memory(bytes.into()))
     }
 
     /// Opens what `path` leads to; no file where it is not a regular one.
@@ -176,6 +195,26 @@ impl Files {
             message: format!("{where_to}; --allow-directory DIR allows another"),
         }
     }
+}
+
+/// The same for the same file as long as it is not written to.
+fn identity(metadata: &Metadata) -> Identity {
+    let what = [
+        metadata.dev(),
+        metadata.ino(),
+        metadata.size(),
+        metadata.mtime() as u64,
+        metadata.mtime_nsec() as u64,
+        metadata.ctime() as u64,
+        metadata.ctime_nsec() as u64,
+    ];
+    let hash = what
+        .iter()
+        .fold(Sha256::new(), |hash, number| hash.chain_update(number.to_le_bytes()))
+        .finalize();
+    let mut identity = [0; 16];
+    identity.copy_from_slice(&hash[..16]);
+    Identity(identity)
 }
 
 /// `path` from the root on, with `..` taken as written.

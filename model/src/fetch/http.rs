@@ -4,15 +4,23 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use reqwest::header::{
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
+};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Response, StatusCode};
 use url::Url;
 
+use super::cache::Validator;
 use super::guard::{ForbiddenAddress, GuardedResolver, NetworkGuard, Resolver};
+use super::landing::{Body, Landing, Stop};
 use super::place::Trip;
 use super::retry::Failure;
-use super::{Content, FetchOptions, Fetched, collect, media_type_or_extension};
+use super::{FetchOptions, Fetched, media_type_or_extension};
 use crate::error::{MediaError, ModelError};
 use crate::reference::redacted_url;
 
@@ -22,14 +30,17 @@ pub(super) struct HttpClient {
     /// reason is told when a URL is first asked for.
     client: Result<Client, String>,
     guard: NetworkGuard,
-    max_bytes: usize,
     max_redirects: usize,
 }
 
 /// What one request gave.
 enum Answer {
-    Content(Fetched),
+    Content(Body<BoxStream<'static, reqwest::Result<Bytes>>>),
+    /// What is here already.
+    Same(Fetched),
     Redirect(Url),
+    /// What the request built on is of no use: ask without it.
+    Again,
 }
 
 impl HttpClient {
@@ -57,13 +68,12 @@ impl HttpClient {
         Ok(Self {
             client: builder.build().map_err(|error| causes(&error)),
             guard,
-            max_bytes: options.max_bytes,
             max_redirects: options.max_redirects,
         })
     }
 
     /// One attempt, redirects included.
-    pub(super) async fn get(&self, url: &Url, trip: &mut Trip<'_>) -> Result<Fetched, Failure> {
+    pub(super) async fn get(&self, url: &Url, trip: &mut Trip<'_>, landing: &mut Landing<'_>) -> Result<Fetched, Stop> {
         let client = self.client.as_ref().map_err(|reason| MediaError::Unsupported {
             name: trip.name.to_owned(),
             message: format!("the HTTP client cannot be set up: {reason}"),
@@ -76,8 +86,13 @@ impl HttpClient {
                 .map_err(|forbidden| not_allowed(&forbidden, trip.name, &visited))?;
             let _place = trip.enter(&host(url)).await;
             let name = trip.name;
-            match trip.spend(self.request(client, &visited, name)).await?? {
-                Answer::Content(fetched) => return Ok(fetched),
+            match trip.spend(self.request(client, &visited, name, landing)).await?? {
+                Answer::Content(body) => {
+                    let failed = |error| failed(error, name, &visited);
+                    return landing.receive(body, trip, failed).await;
+                }
+                Answer::Same(fetched) => return Ok(fetched),
+                Answer::Again => {}
                 Answer::Redirect(next) => {
                     let refused = if visited.contains(&next) {
                         Some("it redirects in a circle".to_owned())
@@ -97,28 +112,85 @@ impl HttpClient {
     }
 
     /// One request, for the last of the `visited` URLs.
-    async fn request(&self, client: &Client, visited: &[Url], name: &str) -> Result<Answer, Failure> {
+    async fn request(
+        &self,
+        client: &Client,
+        visited: &[Url],
+        name: &str,
+        landing: &mut Landing<'_>,
+    ) -> Result<Answer, Failure> {
         let url = &visited[visited.len() - 1];
-        let failed = |error| failed(error, name, visited);
-        let response = client.get(url.clone()).send().await.map_err(failed)?;
+        let resumes = landing.resumable();
+        let mut request = client.get(url.clone());
+        match (&resumes, landing.validator()) {
+            (Some((length, tag)), _) => {
+                request = request.header(RANGE, format!("bytes={length}-")).header(IF_RANGE, tag);
+            }
+            (None, Some(validator)) => {
+                let conditions = [
+                    (IF_NONE_MATCH, &validator.etag),
+                    (IF_MODIFIED_SINCE, &validator.last_modified),
+                ];
+                for (condition, value) in conditions {
+                    if let Some(value) = value {
+                        request = request.header(condition, value);
+                    }
+                }
+            }
+            (None, None) => {}
+        }
+        let response = request.send().await.map_err(|error| failed(error, name, visited))?;
         if let Some(next) = redirect(&response, url, name)? {
             return Ok(Answer::Redirect(next));
+        }
+        let status = response.status();
+        if status == StatusCode::NOT_MODIFIED && landing.validator().is_some() {
+            // It may have been let go meanwhile. Then it is not asked for by what it was any more.
+            return Ok(landing.not_modified().map_or(Answer::Again, Answer::Same));
+        }
+        let header = |header: HeaderName| {
+            let value = response.headers().get(header)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let validator = Validator {
+            etag: header(ETAG),
+            last_modified: header(LAST_MODIFIED),
+        };
+        if let Some((length, tag)) = resumes {
+            let goes_on = status == StatusCode::PARTIAL_CONTENT
+                && header(CONTENT_RANGE).is_some_and(|range| starts_at(&range, length))
+                && validator.etag.as_ref().is_none_or(|etag| *etag == tag);
+            if goes_on {
+                return Ok(Answer::Content(Body {
+                    expected: response.content_length().map(|rest| length.saturating_add(rest)),
+                    stream: response.bytes_stream().boxed(),
+                    media_type: None,
+                    validator,
+                    resumed: true,
+                }));
+            }
+            if matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
+                landing.restart();
+                return Ok(Answer::Again);
+            }
         }
         if let Some(failure) = refused(&response, name) {
             return Err(failure);
         }
-        let stated = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
-        let media_type = media_type_or_extension(stated, url.path());
-        let expected = response.content_length();
-        let bytes = collect(response.bytes_stream(), expected, self.max_bytes, name, failed).await?;
-        Ok(Answer::Content(Fetched {
-            content: Content::Memory(bytes),
-            media_type,
+        Ok(Answer::Content(Body {
+            media_type: media_type_or_extension(header(CONTENT_TYPE).as_deref(), url.path()),
+            expected: response.content_length(),
+            stream: response.bytes_stream().boxed(),
+            validator,
+            resumed: false,
         }))
     }
+}
+
+/// Whether a `Content-Range` begins where it was asked to: `bytes 100-199/200`.
+fn starts_at(range: &str, length: u64) -> bool {
+    let start = range.strip_prefix("bytes ").and_then(|range| range.split('-').next());
+    start.and_then(|start| start.trim().parse().ok()) == Some(length)
 }
 
 /// What requests are counted by.
@@ -287,6 +359,14 @@ mod tests {
         let waits = after(&httpdate::fmt_http_date(soon)).expect("a date");
         assert!(waits > Duration::from_secs(3000) && waits <= Duration::from_secs(3600));
         assert_eq!(after("soon"), None);
+    }
+
+    #[test]
+    fn a_range_goes_on_where_it_was_asked_to() {
+        assert!(starts_at("bytes 100-199/200", 100) && starts_at("bytes 100-199/*", 100));
+        for other in ["bytes 0-199/200", "bytes */200", "items 100-199/200", ""] {
+            assert!(!starts_at(other, 100), "{other}");
+        }
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! From a media reference to bytes: files, HTTP, object stores and `data:` URLs, each bounded in size, time and reach.
+//!
+//! Images and text are read into memory. Videos and documents, which their first bytes tell, are in files: those of this
+//! machine where they lie, and others in a cache on the disk.
 
 mod address;
 mod budget;
+mod cache;
 mod connector;
 mod content;
 mod file;
 mod guard;
 mod http;
+mod landing;
 mod metrics;
 mod object;
 mod options;
@@ -16,18 +21,21 @@ mod retry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt};
+use bytes::Bytes;
+use futures::stream;
 use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::error::{MediaError, ModelError};
+use crate::kind::{HEAD, Kind};
 use crate::reference::{Location, MediaReference, is_data, shortened};
 pub use address::{AddressClass, special};
 pub use budget::{FetchedBytes, Share};
+use cache::{Cache, Found, Key, Validator};
 pub use content::{Content, Identity, MediaFile};
 pub use guard::{Resolver, SystemResolver};
 pub use ipnet::IpNet;
+use landing::{Body, Landing, LandingLimits, Stop};
 pub use options::FetchOptions;
 pub use place::{FetchPlace, FetchPlaces};
 use place::{Hosts, Trip};
@@ -36,6 +44,9 @@ use retry::Attempts;
 /// The shortest wait that the log tells of, once a minute and host: where a host asks for patience, and not where it failed
 /// once or twice.
 const TOLD_WAIT: Duration = Duration::from_secs(1);
+
+/// An attempt that brings so many bytes of a medium that can be completed was no failure.
+const PROGRESS: u64 = 1 << 20;
 
 /// A medium before it is decoded.
 #[derive(Debug, Clone)]
@@ -59,13 +70,16 @@ struct Shared {
     objects: object::ObjectStores,
     files: file::Files,
     hosts: Hosts,
+    cache: Cache,
+    landing: LandingLimits,
 }
 
 impl Fetcher {
     /// A fetcher with clients of its own.
     ///
     /// # Errors
-    /// [`ModelError::Option`] where a limit is zero, an allowed directory is none, or the proxy is no URL.
+    /// [`ModelError::Option`] where a limit is zero, an allowed directory is none, the cache's directory cannot be used, or
+    /// the proxy is no URL.
     pub fn new(options: FetchOptions) -> Result<Self, ModelError> {
         Self::with_resolver(options, Arc::new(SystemResolver))
     }
@@ -81,6 +95,16 @@ impl Fetcher {
         let objects = object::ObjectStores::new(&options, resolver);
         let files = file::Files::new(&options)?;
         let hosts = Hosts::new(options.concurrency_per_host.min(Semaphore::MAX_PERMITS));
+        let cache = Cache::new(
+            options.cache_directory.clone(),
+            options.cache_bytes,
+            options.cache_fresh_for,
+        )?;
+        let landing = LandingLimits {
+            in_memory: options.max_bytes,
+            in_file: options.max_file_bytes,
+            file_timeout: options.file_timeout,
+        };
         Ok(Self {
             shared: Arc::new(Shared {
                 options,
@@ -88,6 +112,8 @@ impl Fetcher {
                 objects,
                 files,
                 hosts,
+                cache,
+                landing,
             }),
         })
     }
@@ -138,14 +164,18 @@ impl Fetcher {
         let fetched = match reference.location() {
             Location::Data { media_type, bytes } => {
                 trip.start().await;
-                within(bytes.clone(), options.max_bytes, &name).map(|bytes| Fetched {
-                    content: Content::Memory(bytes),
-                    media_type: Some(media_type.clone()),
-                })
+                match within(bytes.clone(), options.max_bytes, &name) {
+                    Ok(bytes) => self.fetch_data(bytes, media_type, &mut trip).await,
+                    Err(error) => Err(error),
+                }
             }
             Location::File(path) => {
                 trip.start().await;
-                trip.spend(files.read(path, &name)).await.flatten()
+                let content = trip.spend(files.read(path, &name)).await.flatten();
+                if let Ok(fetched) = &content {
+                    trip.holds(fetched.content.in_memory());
+                }
+                content
             }
             Location::Http(url) | Location::Object(url) => self.fetch_remote(reference, url, &mut trip).await,
         };
@@ -154,12 +184,76 @@ impl Fetcher {
         fetched
     }
 
-    /// Tries until it is there, or will not come.
+    /// What stands in the reference itself. Decoders get videos and documents in a file.
+    async fn fetch_data(&self, bytes: Bytes, media_type: &str, trip: &mut Trip<'_>) -> Result<Fetched, MediaError> {
+        let head = &bytes[..bytes.len().min(HEAD)];
+        if !Kind::of(head, Some(media_type)).has_parts() {
+            return Ok(Fetched {
+                content: Content::Memory(bytes),
+                media_type: Some(media_type.to_owned()),
+            });
+        }
+        trip.holds_at_least(bytes.len());
+        let cache = &self.shared.cache;
+        let seat = match cache.ask(Key::of_content(&bytes)).await {
+            Found::Here(fetched) => return Ok(fetched),
+            Found::Failed(error) => return Err(error.named(trip.name)),
+            Found::Seat(seat) => Some(seat),
+            Found::InMemory => None,
+        };
+        let mut landing = Landing::new(cache, self.shared.landing, seat);
+        loop {
+            let body = Body {
+                stream: stream::iter([Ok::<_, MediaError>(bytes.clone())]),
+                expected: Some(bytes.len() as u64),
+                media_type: Some(media_type.to_owned()),
+                validator: Validator::default(),
+                resumed: false,
+            };
+            match landing.receive(body, trip, |error| error).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(Stop::NoRoom(room)) => {
+                    trip.give_back();
+                    landing.wait_for_room(room, trip.name).await?;
+                    trip.start().await;
+                }
+                Err(Stop::Failed(failure)) => {
+                    landing.failed(&failure.error);
+                    return Err(failure.error);
+                }
+            }
+        }
+    }
+
+    /// What is on another machine: from the cache, or by asking for it.
     async fn fetch_remote(
         &self,
         reference: &MediaReference,
         url: &Url,
         trip: &mut Trip<'_>,
+    ) -> Result<Fetched, MediaError> {
+        let cache = &self.shared.cache;
+        let seat = match cache.ask(Key::of_url(url)).await {
+            Found::Here(fetched) => return Ok(fetched),
+            Found::Failed(error) => return Err(error.named(trip.name)),
+            Found::Seat(seat) => Some(seat),
+            Found::InMemory => None,
+        };
+        let mut landing = Landing::new(cache, self.shared.landing, seat);
+        let fetched = self.attempt(reference, url, trip, &mut landing).await;
+        if let Err(error) = &fetched {
+            landing.failed(error);
+        }
+        fetched
+    }
+
+    /// Tries until it is there, or will not come.
+    async fn attempt(
+        &self,
+        reference: &MediaReference,
+        url: &Url,
+        trip: &mut Trip<'_>,
+        landing: &mut Landing<'_>,
     ) -> Result<Fetched, MediaError> {
         let Shared {
             options,
@@ -171,14 +265,23 @@ impl Fetcher {
         let is_object = matches!(reference.location(), Location::Object(_));
         let mut attempts = Attempts::new(options.retries, is_object);
         loop {
+            let before = landing.progress();
             let fetched = match is_object {
-                true => objects.get(url, trip).await,
-                false => http.get(url, trip).await,
+                true => objects.get(url, trip, landing).await,
+                false => http.get(url, trip, landing).await,
             };
             let failure = match fetched {
                 Ok(fetched) => return Ok(fetched),
-                Err(failure) => failure,
+                Err(Stop::Failed(failure)) => failure,
+                Err(Stop::NoRoom(bytes)) => {
+                    trip.give_back();
+                    landing.wait_for_room(bytes, trip.name).await?;
+                    continue;
+                }
             };
+            if landing.resumable().is_some() && landing.progress() >= before + PROGRESS {
+                attempts.progressed();
+            }
             let reason = failure.error.to_string();
             let wait = attempts.wait_after(failure, trip.left())?;
             metrics::retried();
@@ -198,31 +301,6 @@ impl Fetcher {
             trip.rest(wait).await;
         }
     }
-}
-
-/// Gathers a body, and stops at the first byte past `max_bytes`.
-async fn collect<E>(
-    mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    expected: Option<u64>,
-    max_bytes: usize,
-    name: &str,
-    failed: impl Fn(E) -> MediaError,
-) -> Result<Bytes, MediaError> {
-    if let Some(expected) = expected
-        && expected > max_bytes as u64
-    {
-        return Err(too_large(Some(expected), max_bytes, name));
-    }
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(&failed)?;
-        metrics::bytes(chunk.len());
-        if bytes.len() + chunk.len() > max_bytes {
-            return Err(too_large(None, max_bytes, name));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes.freeze())
 }
 
 fn within(bytes: Bytes, max_bytes: usize, name: &str) -> Result<Bytes, MediaError> {
@@ -268,6 +346,11 @@ fn media_type_by_extension(path: &str) -> Option<&'static str> {
         "webm" => "video/webm",
         "mkv" => "video/x-matroska",
         "avi" => "video/x-msvideo",
+        "mpg" | "mpeg" => "video/mpeg",
+        "ogv" => "video/ogg",
+        "flv" => "video/x-flv",
+        "wmv" => "video/x-ms-wmv",
+        "3gp" => "video/3gpp",
         _ => return None,
     })
 }

@@ -9,15 +9,17 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
-use object_store::{Attribute, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{Attribute, ClientOptions, GetOptions, GetRange, ObjectStore, RetryConfig};
 use reqwest::StatusCode;
 use url::Url;
 
+use super::cache::Validator;
 use super::connector::{Answered, Connector};
 use super::http::{source, status_error, transport_error};
+use super::landing::{Body, Landing, Stop};
 use super::place::Trip;
 use super::retry::Failure;
-use super::{Content, FetchOptions, Fetched, Resolver, collect, media_type_or_extension};
+use super::{FetchOptions, Fetched, Resolver, media_type_or_extension};
 use crate::error::MediaError;
 use crate::reference::without_credentials;
 
@@ -42,7 +44,6 @@ pub(super) struct ObjectStores {
     settings: Vec<(String, String)>,
     client: ClientOptions,
     connector: Connector,
-    max_bytes: usize,
 }
 
 impl ObjectStores {
@@ -52,14 +53,14 @@ impl ObjectStores {
             settings: options.object_store.clone(),
             client: ClientOptions::new()
                 .with_connect_timeout(options.connect_timeout)
-                .with_timeout(options.total_timeout),
+                // Fetches have their own timeouts; this one holds for the longest.
+                .with_timeout(options.total_timeout.max(options.file_timeout)),
             connector: Connector::new(options.read_timeout, resolver),
-            max_bytes: options.max_bytes,
         }
     }
 
     /// One attempt.
-    pub(super) async fn get(&self, url: &Url, trip: &mut Trip<'_>) -> Result<Fetched, Failure> {
+    pub(super) async fn get(&self, url: &Url, trip: &mut Trip<'_>, landing: &mut Landing<'_>) -> Result<Fetched, Stop> {
         let name = trip.name;
         let path = Path::from_url_path(url.path()).map_err(|error| MediaError::InvalidReference {
             name: name.to_owned(),
@@ -67,20 +68,48 @@ impl ObjectStores {
         })?;
         let store = self.store(url).map_err(|error| failed(error, name))?;
         let _place = trip.enter(bucket(url)).await;
-        trip.spend(async {
-            let object = store.get(&path).await.map_err(|error| failed(error, name))?;
+        loop {
+            let resumes = landing.resumable();
+            let known = landing.validator().and_then(|validator| validator.etag.clone());
+            let options = match &resumes {
+                Some((length, tag)) => GetOptions {
+                    range: Some(GetRange::Offset(*length)),
+                    if_match: Some(tag.clone()),
+                    ..GetOptions::default()
+                },
+                None => GetOptions {
+                    if_none_match: known.clone(),
+                    ..GetOptions::default()
+                },
+            };
+            let object = match trip.spend(store.get_opts(&path, options)).await? {
+                Ok(object) => object,
+                Err(error) => match source::<Answered>(&error).map(|answered| answered.status) {
+                    Some(StatusCode::NOT_MODIFIED) if known.is_some() => match landing.not_modified() {
+                        Some(fetched) => return Ok(fetched),
+                        // It was let go meanwhile.
+                        None => continue,
+                    },
+                    Some(StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE) if resumes.is_some() => {
+                        landing.restart();
+                        continue;
+                    }
+                    _ => return Err(failed(error, name).into()),
+                },
+            };
             let stated = object.attributes.get(&Attribute::ContentType).map(AsRef::as_ref);
-            let media_type = media_type_or_extension(stated, url.path());
-            let expected = object.meta.size;
-            let stream = object.into_stream();
-            let failed = |error| failed(error, name).error;
-            let bytes = collect(stream, Some(expected), self.max_bytes, name, failed).await?;
-            Ok(Fetched {
-                content: Content::Memory(bytes),
-                media_type,
-            })
-        })
-        .await?
+            let body = Body {
+                media_type: media_type_or_extension(stated, url.path()),
+                expected: Some(object.meta.size),
+                validator: Validator {
+                    etag: object.meta.e_tag.clone(),
+                    last_modified: None,
+                },
+                resumed: resumes.is_some(),
+                stream: object.into_stream(),
+            };
+            return landing.receive(body, trip, |error| failed(error, name).error).await;
+        }
     }
 
     fn store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>, object_store::Error> {

@@ -11,14 +11,25 @@ use crate::error::ModelError;
 /// What a [`Fetcher`](super::Fetcher) allows.
 #[derive(Debug, Clone)]
 pub struct FetchOptions {
-    /// The largest medium, in bytes. It is enforced while reading, so a body without end costs no more memory than this.
+    /// The largest medium that is read into memory, in bytes: images and text. It is enforced while reading, so a body
+    /// without end costs no more memory than this.
     pub max_bytes: usize,
+    /// The largest medium that is in a file, in bytes: videos and documents.
+    pub max_file_bytes: u64,
+    /// Where videos and documents from other machines are kept, in files without names. By default `TMPDIR`, or `/var/tmp`.
+    pub cache_directory: Option<PathBuf>,
+    /// The most bytes that these take together. Those that were not used for the longest time go first.
+    pub cache_bytes: u64,
+    /// How long what is there is used without asking whether it has changed.
+    pub cache_fresh_for: Duration,
     /// How long a connection may take to stand.
     pub connect_timeout: Duration,
     /// How long the other side may say nothing in the middle of an answer.
     pub read_timeout: Duration,
     /// How long one medium may take in all: retries and redirects included, waits for a place at its host not.
     pub total_timeout: Duration,
+    /// The same for a video or a document, which may be gigabytes.
+    pub file_timeout: Duration,
     /// How often a transient failure is tried again. Object stores that throttle are tried until `total_timeout`, unless
     /// this is 0.
     pub retries: u32,
@@ -42,9 +53,14 @@ impl Default for FetchOptions {
     fn default() -> Self {
         Self {
             max_bytes: 64 << 20,
+            max_file_bytes: 8 << 30,
+            cache_directory: None,
+            cache_bytes: 10 << 30,
+            cache_fresh_for: Duration::from_secs(600),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(20),
             total_timeout: Duration::from_secs(120),
+            file_timeout: Duration::from_secs(3600),
             retries: 3,
             max_redirects: 5,
             concurrency_per_host: 16,
@@ -61,9 +77,12 @@ impl FetchOptions {
     pub(super) fn validate(&self) -> Result<(), ModelError> {
         let zeros = [
             ("max_bytes", self.max_bytes == 0),
+            ("max_file_bytes", self.max_file_bytes == 0),
+            ("cache_bytes", self.cache_bytes == 0),
             ("connect_timeout", self.connect_timeout.is_zero()),
             ("read_timeout", self.read_timeout.is_zero()),
             ("total_timeout", self.total_timeout.is_zero()),
+            ("file_timeout", self.file_timeout.is_zero()),
             ("fetch_concurrency_per_host", self.concurrency_per_host == 0),
         ];
         match zeros.into_iter().find(|(_, is_zero)| *is_zero) {

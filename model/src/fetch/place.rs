@@ -37,6 +37,7 @@ impl FetchPlaces {
         FetchPlace {
             places: self.clone(),
             held: None,
+            least: 0,
         }
     }
 }
@@ -47,6 +48,8 @@ impl FetchPlaces {
 pub struct FetchPlace {
     places: FetchPlaces,
     held: Option<(OwnedSemaphorePermit, Option<Share>)>,
+    /// Bytes that the medium has in memory in any case.
+    least: usize,
 }
 
 impl FetchPlace {
@@ -66,8 +69,13 @@ impl FetchPlace {
     /// The medium is there, and has so many bytes: other fetches may have the rest of its room.
     pub fn holds(&mut self, bytes: usize) {
         if let Some((_, Some(share))) = &mut self.held {
-            share.shrink_to(bytes);
+            share.shrink_to(bytes.max(self.least));
         }
+    }
+
+    /// So many bytes are in memory even if the medium goes to a file: they stand in the reference.
+    pub(super) fn holds_at_least(&mut self, bytes: usize) {
+        self.least = bytes;
     }
 
     /// Lets another fetch have the place; the room for the medium's bytes stays.
@@ -197,6 +205,27 @@ impl<'a> Trip<'a> {
     /// How long the fetch may still take.
     pub(super) fn left(&self) -> Duration {
         self.left
+    }
+
+    /// See [`FetchPlace::holds_at_least`].
+    pub(super) fn holds_at_least(&mut self, bytes: usize) {
+        self.place.holds_at_least(bytes);
+    }
+
+    /// The medium takes so many bytes of memory.
+    pub(super) fn holds(&mut self, bytes: usize) {
+        self.place.holds(bytes);
+    }
+
+    /// Lets the fetch take so long in all, what it has taken so far included.
+    pub(super) fn extend(&mut self, total: Duration) {
+        self.left += total.saturating_sub(self.total);
+        self.total = self.total.max(total);
+    }
+
+    /// Gives the place back, for a wait that is not held against the fetch.
+    pub(super) fn give_back(&mut self) {
+        self.place.give_back();
     }
 
     /// Waits before another try, without a place.

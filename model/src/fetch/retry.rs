@@ -46,6 +46,11 @@ impl Attempts {
         }
     }
 
+    /// The last attempt brought some of the medium, which stays: what failed before it does not count any more.
+    pub(super) fn progressed(&mut self) {
+        self.failed = 0;
+    }
+
     /// How long to wait before the next attempt. Waits grow exponentially, with jitter, so that many callers do not come
     /// back at the same moment. What the server asks for (`Retry-After`) is heeded.
     ///

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sightstream_model::error::MediaError;
-use sightstream_model::fetch::{FetchOptions, Fetched, Fetcher};
+use sightstream_model::fetch::{Content, FetchOptions, Fetched, Fetcher};
 
 use crate::server::{bytes, fetch};
 
@@ -224,4 +224,39 @@ async fn a_data_url_is_its_own_content_and_is_limited() {
     assert_eq!(fetched.media_type.as_deref(), Some("text/plain;charset=utf-8"));
     let error = fetch(small(), "data:,123456789").await.expect_err("too large");
     assert_eq!(error.to_string(), "data:,123456789: too large: 9 bytes; the limit is 8");
+}
+
+#[tokio::test]
+async fn a_document_is_opened_where_it_lies_and_known_by_its_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("report.txt");
+    let document = |length: usize| format!("%PDF-1.7{}", " ".repeat(length));
+    fs::write(&path, document(200_000)).expect("a new file");
+    let file = async || {
+        let fetched = fetch_below(folder.path(), &path).await.expect("it is there");
+        match fetched.content {
+            Content::File(file) => file,
+            Content::Memory(_) => panic!("it is in memory"),
+        }
+    };
+    let (first, second) = (file().await, file().await);
+    assert_eq!(first.identity, second.identity);
+    assert_eq!(first.length, 200_008);
+    fs::write(&path, document(200_000)).expect("it can be written to");
+    assert_ne!(file().await.identity, first.identity, "it may be another content");
+
+    let options = FetchOptions {
+        max_file_bytes: 100_000,
+        allow_directories: vec![folder.path().to_owned()],
+        ..FetchOptions::default()
+    };
+    let error = fetch(options, path.to_str().expect("UTF-8"))
+        .await
+        .expect_err("too large");
+    assert!(
+        error
+            .to_string()
+            .ends_with("too large: 200008 bytes; the limit for videos and documents is 100000 (--max-file-bytes)"),
+        "{error}"
+    );
 }

@@ -1,7 +1,9 @@
 //! Fetching: against servers on the loopback interface, and files.
 
+mod cache;
 mod guard;
 mod http;
+mod library;
 mod local;
 mod objects;
 mod redirects;

@@ -110,7 +110,7 @@ async fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>, open: &Open) -
             refusal.len()
         ),
         "/broken" | "/media/broken.png" => status("500 Broken"),
-        "/says-large" => format!("{ok}Content-Length: 1000000\r\n\r\n"),
+        "/says-large" => format!("{ok}Content-Length: 1000000\r\n\r\n{}", "\0".repeat(2000)),
         "/cut" => format!("{ok}Content-Length: 10\r\n\r\nhello"),
         "/slow" => {
             let now = open.now.fetch_add(1, Ordering::SeqCst) + 1;
