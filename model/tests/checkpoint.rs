@@ -225,7 +225,8 @@ fn a_checkpoint_is_looked_at_without_its_weights() {
         let is_inner = name.contains(".mlp.") && !name.contains("visual");
         let widened = |side: &usize| if is_inner && *side == narrow { WIDE } else { *side };
         let shape: Vec<usize> = shape.iter().map(widened).collect();
-        let start = std::mem::replace(&mut end, end + shape.iter().product::<usize>() * 4);
+        let start = end;
+        end += shape.iter().product::<usize>() * 4;
         tensor["dtype"] = "F32".into();
         tensor["shape"] = shape.into();
         tensor["data_offsets"] = vec![start, end].into();
