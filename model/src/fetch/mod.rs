@@ -170,12 +170,22 @@ impl Fetcher {
                 }
             }
             Location::File(path) => {
-                trip.start().await;
-                let content = trip.spend(files.read(path, &name)).await.flatten();
-                if let Ok(fetched) = &content {
-                    trip.holds(fetched.content.in_memory());
+                let mut attempts = Attempts::new(options.retries, false);
+                loop {
+                    trip.start().await;
+                    let error = match trip.spend(files.read(path, &name)).await.flatten() {
+                        Ok(fetched) => {
+                            trip.holds(fetched.content.in_memory());
+                            break Ok(fetched);
+                        }
+                        Err(error) => error,
+                    };
+                    // Too many files are open, or a file server is away.
+                    match attempts.wait_after(error.into(), trip.left()) {
+                        Ok(rest) => trip.rest(rest).await,
+                        Err(error) => break Err(error),
+                    }
                 }
-                content
             }
             Location::Http(url) | Location::Object(url) => self.fetch_remote(reference, url, &mut trip).await,
         };
@@ -283,22 +293,22 @@ impl Fetcher {
                 attempts.progressed();
             }
             let reason = failure.error.to_string();
-            let wait = attempts.wait_after(failure, trip.left())?;
+            let rest = attempts.wait_after(failure, trip.left())?;
             metrics::retried();
             let host = if is_object {
                 object::bucket(url).to_owned()
             } else {
                 http::host(url)
             };
-            if wait >= TOLD_WAIT && hosts.is_to_be_told(&host) {
+            if rest.wait >= TOLD_WAIT && hosts.is_to_be_told(&host) {
                 tracing::warn!(
                     host,
                     reason,
-                    wait_ms = wait.as_millis() as u64,
+                    wait_ms = rest.wait.as_millis() as u64,
                     "waiting to fetch again"
                 );
             }
-            trip.rest(wait).await;
+            trip.rest(rest).await;
         }
     }
 }

@@ -66,7 +66,13 @@ impl ObjectStores {
             name: name.to_owned(),
             message: error.to_string(),
         })?;
-        let store = self.store(url).map_err(|error| failed(error, name))?;
+        let store = self.store(url).map_err(|error| MediaError::Unsupported {
+            name: name.to_owned(),
+            message: format!(
+                "the object store cannot be set up: {}",
+                without_credentials(&error.to_string())
+            ),
+        })?;
         let _place = trip.enter(bucket(url)).await;
         loop {
             let resumes = landing.resumable();

@@ -1,5 +1,6 @@
 //! What a user may set on fetching.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::object;
 use crate::error::ModelError;
 
 /// What a [`Fetcher`](super::Fetcher) allows.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FetchOptions {
     /// The largest medium that is read into memory, in bytes: images and text. It is enforced while reading, so a body
     /// without end costs no more memory than this.
@@ -30,7 +31,7 @@ pub struct FetchOptions {
     pub total_timeout: Duration,
     /// The same for a video or a document, which may be gigabytes.
     pub file_timeout: Duration,
-    /// How often a transient failure is tried again. Object stores that throttle are tried until `total_timeout`, unless
+    /// How often a transient failure is tried again. Object stores that throttle are waited for, however long it takes, unless
     /// this is 0.
     pub retries: u32,
     /// How many redirects are followed.
@@ -47,6 +48,23 @@ pub struct FetchOptions {
     /// Settings of the object stores under the names of their environment variables in lower case, such as
     /// `aws_region` or `aws_endpoint`. By default what the environment holds (`AWS_*`, `GOOGLE_*`, `AZURE_*`).
     pub object_store: Vec<(String, String)>,
+}
+
+/// Without the proxy's password and the object stores' keys.
+impl fmt::Debug for FetchOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings: Vec<&str> = self.object_store.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("FetchOptions")
+            .field("max_bytes", &self.max_bytes)
+            .field("max_file_bytes", &self.max_file_bytes)
+            .field("cache_directory", &self.cache_directory)
+            .field("cache_bytes", &self.cache_bytes)
+            .field("allow_network", &self.allow_network)
+            .field("allow_directories", &self.allow_directories)
+            .field("has_proxy", &self.proxy.is_some())
+            .field("object_store", &settings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for FetchOptions {

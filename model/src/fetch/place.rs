@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::budget::{ByteBudget, FetchedBytes, Share};
+use super::retry::Rest;
 use crate::error::MediaError;
 
 /// How many hosts are remembered before those at rest are forgotten: rows name them, so there is a bound.
@@ -229,10 +230,12 @@ impl<'a> Trip<'a> {
     }
 
     /// Waits before another try, without a place.
-    pub(super) async fn rest(&mut self, wait: Duration) {
+    pub(super) async fn rest(&mut self, rest: Rest) {
         self.place.give_back();
-        self.left = self.left.saturating_sub(wait);
-        tokio::time::sleep(wait).await;
+        if rest.counts {
+            self.left = self.left.saturating_sub(rest.wait);
+        }
+        tokio::time::sleep(rest.wait).await;
     }
 }
 
@@ -269,7 +272,12 @@ mod tests {
         trip.spend(tokio::time::sleep(Duration::from_secs(3)))
             .await
             .expect("in time");
-        trip.rest(Duration::from_secs(4)).await;
+        let rest = |counts| Rest {
+            wait: Duration::from_secs(4),
+            counts,
+        };
+        trip.rest(rest(true)).await;
+        trip.rest(rest(false)).await;
         assert_eq!(trip.left(), Duration::from_secs(3));
         let error = trip
             .spend(tokio::time::sleep(Duration::from_secs(4)))

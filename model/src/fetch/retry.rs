@@ -12,6 +12,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest wait that was not asked for.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
+/// The longest wait that a server may ask of whoever is patient.
+const LONGEST_ASKED: Duration = Duration::from_secs(600);
+
 /// A failed attempt, and how long the server asked to wait.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -31,10 +34,19 @@ impl From<MediaError> for Failure {
 /// The attempts at one fetch.
 pub(super) struct Attempts {
     retries: u32,
-    /// Whether a side that asks for fewer requests is asked again for as long as the fetch may take, and not `retries`
-    /// times: an object store is the operator's own, and does nothing but take requests.
+    /// Whether a side that asks for fewer requests is asked again until it takes them, however long that is: an object
+    /// store is the operator's own, and what it cannot take now is no fault of a medium.
     patient: bool,
     failed: u32,
+    throttled: u32,
+}
+
+/// A wait before another attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rest {
+    pub(super) wait: Duration,
+    /// Whether it takes from the time that the fetch may take.
+    pub(super) counts: bool,
 }
 
 impl Attempts {
@@ -43,6 +55,7 @@ impl Attempts {
             retries,
             patient,
             failed: 0,
+            throttled: 0,
         }
     }
 
@@ -57,17 +70,27 @@ impl Attempts {
     /// # Errors
     /// The failure, if it will not pass, was tried often enough, or the wait is not within `left`, the time that the fetch
     /// may still take.
-    pub(super) fn wait_after(&mut self, failure: Failure, left: Duration) -> Result<Duration, MediaError> {
+    pub(super) fn wait_after(&mut self, failure: Failure, left: Duration) -> Result<Rest, MediaError> {
         let Failure { error, retry_after } = failure;
-        let throttled = matches!(error, MediaError::Http { status: 429 | 503, .. });
-        let often_enough = self.failed >= self.retries && !(self.patient && throttled && self.retries > 0);
-        let wait = backoff(self.failed, rand::rng().random()).max(retry_after.unwrap_or_default());
-        if often_enough || !error.is_transient() || wait >= left {
-            return Err(error);
-        }
-        self.failed += 1;
-        tracing::debug!(error = %error, attempt = self.failed, wait_ms = wait.as_millis() as u64, "fetching again soon");
-        Ok(wait)
+        let jitter = rand::rng().random();
+        let asked = retry_after.unwrap_or_default();
+        let is_throttled = matches!(error, MediaError::Http { status: 429 | 503, .. });
+        let rest = if is_throttled && self.patient && self.retries > 0 {
+            self.throttled += 1;
+            Rest {
+                wait: backoff(self.throttled - 1, jitter).max(asked.min(LONGEST_ASKED)),
+                counts: false,
+            }
+        } else {
+            let wait = backoff(self.failed, jitter).max(asked);
+            if self.failed >= self.retries || !error.is_transient() || wait >= left {
+                return Err(error);
+            }
+            self.failed += 1;
+            Rest { wait, counts: true }
+        };
+        tracing::debug!(error = %error, wait_ms = rest.wait.as_millis() as u64, "fetching again soon");
+        Ok(rest)
     }
 }
 
@@ -112,7 +135,11 @@ mod tests {
     fn what_the_server_asks_for_is_heeded_within_the_time_left() {
         let minute = Duration::from_secs(60);
         let wait = |left| Attempts::new(3, false).wait_after(answered(429, Some(minute)), left);
-        assert_eq!(wait(HOUR), Ok(minute));
+        let rest = Rest {
+            wait: minute,
+            counts: true,
+        };
+        assert_eq!(wait(HOUR), Ok(rest));
         assert_eq!(
             wait(minute).expect_err("no time for another attempt").reason(),
             "http_status"
@@ -120,12 +147,19 @@ mod tests {
     }
 
     #[test]
-    fn an_object_store_that_throttles_is_asked_for_as_long_as_the_fetch_may_take() {
+    fn an_object_store_that_throttles_is_asked_until_it_takes_requests() {
         let mut attempts = Attempts::new(1, true);
+        let wait =
+            |attempts: &mut Attempts, status, asked| attempts.wait_after(answered(status, asked), Duration::ZERO);
         for _ in 0..50 {
-            assert!(attempts.wait_after(answered(503, None), HOUR).is_ok());
+            let rest = wait(&mut attempts, 503, None).expect("it will pass");
+            assert!(!rest.counts && rest.wait <= LONGEST_WAIT);
         }
+        let day = Some(Duration::from_secs(86_400));
+        assert_eq!(wait(&mut attempts, 429, day).map(|rest| rest.wait), Ok(LONGEST_ASKED));
+        // What else fails has its own tries.
+        assert!(attempts.wait_after(answered(500, None), HOUR).is_ok());
         assert!(attempts.wait_after(answered(500, None), HOUR).is_err());
-        assert!(attempts.wait_after(answered(503, None), Duration::ZERO).is_err());
+        assert!(Attempts::new(0, true).wait_after(answered(503, None), HOUR).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetError, Scope};
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use rustix::thread::{set_name, set_no_new_privs};
 
 /// Standard input, output and error, the socket, and a few to spare.
@@ -42,6 +42,8 @@ pub(super) fn close_inherited_files() {
 }
 
 fn limit(resource: Resource, most: u64) -> io::Result<()> {
+    // What somebody has allowed at most cannot be raised, and need not be.
+    let most = getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most));
     let limit = Rlimit {
         current: Some(most),
         maximum: Some(most),

@@ -24,7 +24,7 @@
 //! | cannot be started | no medium: [`Unavailable`] after [`WorkerOptions::launch_patience`] | the service stops |
 //!
 //! A worker has limits of its own (see [`WorkerOptions::memory`]) and gives up what a decoder does not need: the
-//! environment, core dumps, new privileges, and, where the kernel has Landlock, files and connections. It ends with the
+//! environment, core dumps, new privileges, and, as far as the kernel's Landlock goes, files and TCP connections. It ends with the
 //! process that started it, however that ends. This keeps faults in; it is no wall against somebody who has taken a decoder
 //! over, who could still answer with wrong pixels.
 //!
