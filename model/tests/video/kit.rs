@@ -240,10 +240,5 @@ pub fn check(path: &Path, tolerance: u8) -> Video {
         check_span(&mut video, &reference, Some(span), tolerance);
     }
     check_span(&mut video, &reference, None, tolerance);
-    eprintln!(
-        path.display(),
-        video.counts(),
-        video.counts().decoded as f64 / video.counts().all as f64
-    );
     video
 }
