@@ -20,8 +20,8 @@ use crate::media::failure::Failure;
 /// PDF measures in points of 1/72 inch.
 const POINTS_PER_INCH: f32 = 72.0;
 
-/// The longest side that can be drawn.
-const LONGEST_SIDE: u16 = u16::MAX;
+/// The longest side that can be drawn: whole tiles of the rasteriser's, 256 pixels wide, in 16 bits.
+const LONGEST_SIDE: u16 = u16::MAX - u16::MAX % 256;
 
 /// Draws a page at so many dots per inch, or as many as the limits allow.
 pub(super) fn page(page: &Page<'_>, dpi: f32, limits: &DecodeLimits) -> Result<RgbImage, Failure> {
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(sides, [10_000, 10_000]);
         assert!((scale - 10_000.0 / ten_metres).abs() < 1e-4);
         // A banner: its long side is what passes first.
-        assert_eq!(fitted([ten_metres, 100.0], 300.0 / 72.0, 100_000_000).1, [65_535, 232]);
+        assert_eq!(fitted([ten_metres, 100.0], 300.0 / 72.0, 100_000_000).1, [65_280, 231]);
         let lengths = [0.1, 1.0, 7.3, 100.0, 612.0, 841.89, 14_400.0, 1e6, 3e38];
         for width in lengths {
             for height in lengths {

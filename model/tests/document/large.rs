@@ -1,0 +1,66 @@
+//! A thousand pages: opened once, drawn one by one, in memory that does not grow.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sightstream_model::fetch::{Content, Identity, MediaFile};
+
+use crate::kit::{PdfPage, Read, document};
+
+const PAGES: u32 = 1000;
+
+fn status(field: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kibibytes = line.and_then(|line| line.trim_start_matches(':').trim().strip_suffix(" kB"));
+    kibibytes.and_then(|number| number.parse::<u64>().ok()).expect(field) * 1024
+}
+
+/// Each page has 100 kB of content, which hayro keeps of every page that it has drawn: 100 MB of all.
+#[test]
+fn a_thousand_pages_are_drawn_one_by_one_in_bounded_memory() {
+    let page = |number: u32| {
+        let mut page = PdfPage::corners(72, 72);
+        let shade = f64::from(number % 100) / 100.0;
+        page.content = format!("{shade:.2} 0 0 rg 3 3 66 66 re f\n%").into_bytes();
+        page.content.resize(100_000, b'.');
+        page
+    };
+    let bytes = document(&(1..=PAGES).map(page).collect::<Vec<_>>());
+    let path = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(path.path(), &bytes).expect("it takes the document");
+    let length = bytes.len() as u64;
+    drop(bytes);
+
+    let mut read = Read::of(Vec::new());
+    read.content = Content::File(MediaFile {
+        file: Arc::new(fs::File::open(path.path()).expect("it is there")),
+        length,
+        identity: Identity([7; 16]),
+    });
+    read.segmentation.page_dpi = 72.0;
+    let started = Instant::now();
+    assert_eq!(read.pages(), Ok(PAGES));
+    let opening = started.elapsed();
+    // Pages at both ends first, so that what is needed once is there.
+    for number in (1..=50).chain(951..=PAGES) {
+        read.page(number).expect("drawn");
+    }
+    let before = status("VmRSS");
+    let mut peak = before;
+    let started = Instant::now();
+    for number in 1..=PAGES {
+        let shade = (f64::from(number % 100) / 100.0 * 255.0).round() as u8;
+        let image = read.page(number).expect("drawn");
+        assert!(image.get_pixel(36, 36).0[0].abs_diff(shade) <= 1, "page {number}");
+        peak = peak.max(status("VmRSS"));
+    }
+    let grown = peak.saturating_sub(before) >> 20;
+    println!(
+        "opened in {opening:?}; {PAGES} pages in {:?}; grew by {grown} MiB",
+        started.elapsed()
+    );
+    assert!(grown < 40, "{grown} MiB more while the pages were drawn");
+    assert!(opening < Duration::from_secs(10), "{opening:?}");
+}
