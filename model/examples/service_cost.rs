@@ -60,10 +60,10 @@ impl Prepare for NoMedia {
     }
 
     fn prepare(&self, _: &MediaReference, _: Fetched, _: Option<&str>) -> Result<Prepared, EmbedError> {
-        Ok(ModelInput {
+        Ok(Prepared::Input(ModelInput {
             token_ids: vec![0],
             vision: None,
-        })
+        }))
     }
 }
 
