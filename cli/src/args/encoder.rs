@@ -12,7 +12,7 @@ use sightstream_model::isolation::{DecoderIsolation, WorkerOptions};
 use sightstream_model::media::DecodeLimits;
 use sightstream_model::service::{EmbeddingService, Merge, ServiceOptions};
 
-use super::{DECODE_WORKER, FetchArgs, Settings, values};
+use super::{DECODE_WORKER, FetchArgs, SegmentationArgs, Settings, values};
 use crate::error::UsageError;
 use crate::memory::{self, Demand, Probe, Records, Wish, mebibytes};
 use crate::progress;
@@ -76,7 +76,8 @@ pub struct EncoderArgs {
     #[arg(long, env = "SIGHTSTREAM_DECODE_MEMORY", value_name = "BYTES", value_parser = values::bytes)]
     pub decode_memory: Option<usize>,
 
-    /// How long decoding one medium may take, in a process of its own [default: 30s]
+    /// How long decoding an image, a window of a video or a page may take, in a process of its own. Opening a file has a
+    /// second more for each 64 MiB [default: 30s]
     #[arg(long, env = "SIGHTSTREAM_DECODE_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
     pub decode_timeout: Option<Duration>,
 
@@ -88,6 +89,9 @@ pub struct EncoderArgs {
     /// The sightstream executable to decode with [default: the running one]
     #[arg(long, env = "SIGHTSTREAM_DECODE_WORKER", value_name = "FILE")]
     pub decode_worker: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub segmentation: SegmentationArgs,
 
     #[command(flatten)]
     pub fetch: FetchArgs,
@@ -135,6 +139,7 @@ impl EncoderArgs {
         settings.fill("decode_timeout", &mut self.decode_timeout, values::duration);
         settings.fill("memory_limit", &mut self.memory_limit, values::bytes);
         settings.fill("decode_worker", &mut self.decode_worker, |text| Ok(PathBuf::from(text)));
+        self.segmentation.fill(settings);
         self.fetch.fill(settings);
     }
 
@@ -190,6 +195,7 @@ impl EncoderArgs {
             decode_memory: Wish::Given(0),
             batch_tokens: Wish::Given(0),
             media_bytes: 0,
+            clip_frames: 0,
             ..self.demand(limit, Probe::without_model()?, records)
         };
         Ok(Some(planned(&nothing)?))
@@ -217,6 +223,7 @@ impl EncoderArgs {
             decode_memory: wish(self.decode_memory, WorkerOptions::new(Vec::new()).memory),
             batch_tokens: wish(self.max_batch_tokens, service.max_batch_tokens),
             media_bytes: fetch.max_bytes as u64,
+            clip_frames: self.segmentation.segmentation().frames.into(),
             fetches: self.fetch.fetch_concurrency.unwrap_or(service.fetch_concurrency) as u64,
             records,
         }
@@ -252,6 +259,7 @@ impl EncoderArgs {
             fetch_concurrency: self.fetch.fetch_concurrency.unwrap_or(defaults.fetch_concurrency),
             preprocess_threads: self.preprocess_threads.unwrap_or(defaults.preprocess_threads),
             merge: self.merge.unwrap_or(defaults.merge),
+            segmentation: self.segmentation.segmentation(),
             decoder: self.isolation(plan)?,
             decode_limits: DecodeLimits {
                 max_pixels: self

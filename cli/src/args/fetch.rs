@@ -48,9 +48,30 @@ pub struct FetchArgs {
     #[arg(long, env = "SIGHTSTREAM_FETCH_PROXY", value_name = "URL", hide_env_values = true)]
     pub fetch_proxy: Option<String>,
 
-    /// The largest medium: 64MiB [default: 64MiB]
+    /// The largest image or text: 64MiB [default: 64MiB]
     #[arg(long, env = "SIGHTSTREAM_MAX_MEDIA_BYTES", value_name = "BYTES", value_parser = values::bytes)]
     pub max_media_bytes: Option<usize>,
+
+    /// The largest video or document, which is read from a file: 8GiB [default: 8GiB]
+    #[arg(long, env = "SIGHTSTREAM_MAX_FILE_BYTES", value_name = "BYTES", value_parser = values::file_bytes)]
+    pub max_file_bytes: Option<u64>,
+
+    /// How long one video or document may take to fetch, retries included: 30m [default: 60m]
+    #[arg(long, env = "SIGHTSTREAM_FILE_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
+    pub file_timeout: Option<Duration>,
+
+    /// Where videos and documents of other machines are kept, in files without names that end with the process
+    /// [default: $TMPDIR, or /var/tmp]
+    #[arg(long, env = "SIGHTSTREAM_CACHE_DIRECTORY", value_name = "DIR")]
+    pub cache_directory: Option<PathBuf>,
+
+    /// How many bytes of them are kept; those that were not used for the longest time go first: 50GiB [default: 10GiB]
+    #[arg(long, env = "SIGHTSTREAM_CACHE_BYTES", value_name = "BYTES", value_parser = values::file_bytes)]
+    pub cache_bytes: Option<u64>,
+
+    /// How long what is kept is used without asking whether it has changed: 0s, 10m [default: 10m]
+    #[arg(long, env = "SIGHTSTREAM_CACHE_FRESH_FOR", value_name = "DURATION", value_parser = values::duration)]
+    pub cache_fresh_for: Option<Duration>,
 }
 
 impl FetchArgs {
@@ -74,6 +95,13 @@ impl FetchArgs {
         let proxy = |text: &str| Ok(text.to_string());
         settings.fill_shown("fetch_proxy", &mut self.fetch_proxy, proxy, |_| "…".to_string());
         settings.fill("max_media_bytes", &mut self.max_media_bytes, values::bytes);
+        settings.fill("max_file_bytes", &mut self.max_file_bytes, values::file_bytes);
+        settings.fill("file_timeout", &mut self.file_timeout, values::duration);
+        settings.fill("cache_directory", &mut self.cache_directory, |text| {
+            Ok(PathBuf::from(text))
+        });
+        settings.fill("cache_bytes", &mut self.cache_bytes, values::file_bytes);
+        settings.fill("cache_fresh_for", &mut self.cache_fresh_for, values::duration);
     }
 
     /// Allows all directories, unless some are named: for commands whose media a person names.
@@ -94,7 +122,12 @@ impl FetchArgs {
         let defaults = FetchOptions::default();
         FetchOptions {
             max_bytes: self.max_media_bytes.unwrap_or(defaults.max_bytes),
+            max_file_bytes: self.max_file_bytes.unwrap_or(defaults.max_file_bytes),
+            cache_directory: self.cache_directory.clone(),
+            cache_bytes: self.cache_bytes.unwrap_or(defaults.cache_bytes),
+            cache_fresh_for: self.cache_fresh_for.unwrap_or(defaults.cache_fresh_for),
             total_timeout: self.fetch_timeout.unwrap_or(defaults.total_timeout),
+            file_timeout: self.file_timeout.unwrap_or(defaults.file_timeout),
             retries: self.fetch_retries.unwrap_or(defaults.retries),
             max_redirects: self.max_redirects.unwrap_or(defaults.max_redirects),
             concurrency_per_host: self.fetch_concurrency_per_host.unwrap_or(defaults.concurrency_per_host),

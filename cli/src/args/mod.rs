@@ -8,6 +8,7 @@ mod fetch;
 mod quickstart;
 mod run;
 mod search;
+mod segmentation;
 mod settings;
 mod values;
 
@@ -21,6 +22,7 @@ pub use fetch::FetchArgs;
 pub use quickstart::QuickstartArgs;
 pub use run::{JobArgs, RunArgs};
 pub use search::SearchArgs;
+pub use segmentation::SegmentationArgs;
 pub use settings::Settings;
 
 use crate::error::EXIT_CODES;

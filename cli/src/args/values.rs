@@ -59,6 +59,38 @@ pub fn count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A size that may pass what this machine can address: bytes on a disk.
+pub fn file_bytes(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        0 => Err("write a number of bytes above 0, as in 8GiB".to_string()),
+        bytes => Ok(bytes as u64),
+    }
+}
+
+/// Frames of a clip.
+pub fn frames(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(frames @ 1..=1000) => Ok(frames),
+        _ => Err("write a number of frames from 1 to 1000".to_string()),
+    }
+}
+
+/// The length of a window.
+pub fn window(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        window if window < Duration::from_millis(100) => Err("write 100ms or more".to_string()),
+        window => Ok(window),
+    }
+}
+
+/// Dots per inch.
+pub fn dpi(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(dpi) if (10.0..=2400.0).contains(&dpi) => Ok(dpi),
+        _ => Err("write a number of dots per inch from 10 to 2400".to_string()),
+    }
+}
+
 /// A whole number.
 pub fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "write a whole number".to_string())
@@ -165,6 +197,19 @@ mod tests {
         ] {
             assert!(bytes(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn frames_windows_and_dots_have_their_ranges() {
+        assert_eq!(
+            (frames("8"), window("30s"), dpi("300")),
+            (Ok(8), Ok(Duration::from_secs(30)), Ok(300.0))
+        );
+        assert!(frames("0").is_err() && frames("1001").is_err() && frames("eight").is_err());
+        assert!(window("0s").is_err() && window("30").is_err());
+        assert!(dpi("0").is_err() && dpi("NaN").is_err() && dpi("inf").is_err());
+        assert_eq!(file_bytes("8GiB"), Ok(8 << 30));
+        assert!(file_bytes("0").is_err());
     }
 
     #[test]

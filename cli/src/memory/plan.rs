@@ -32,6 +32,9 @@ const BUDGET_OF_A_TOKEN: u64 = 2;
 /// Tokens of an image's prompt, generously.
 const PROMPT: u64 = 256;
 
+/// Two frames of a clip are as many tokens as one image.
+const FRAMES_OF_AN_IMAGE: u64 = 2;
+
 /// The queue holds the next batch, and the one after it.
 const BATCHES_QUEUED: u64 = 2;
 
@@ -70,6 +73,8 @@ pub struct Demand {
     pub batch_tokens: Wish,
     /// The largest medium.
     pub media_bytes: u64,
+    /// Frames of a video's clip.
+    pub clip_frames: u64,
     /// Media fetched at once.
     pub fetches: u64,
     /// What a job holds besides.
@@ -114,7 +119,7 @@ pub struct Plan {
     pub decode_memory: u64,
     /// Tokens of a batch.
     pub batch_tokens: u64,
-    /// Tokens of one input: as many as a batch, or as the largest image has.
+    /// Tokens of one input: as many as a batch, or as the largest image has. A clip may have more, and fails then.
     pub largest_input: u64,
     /// Bytes of media that are fetched, or wait to be decoded.
     pub fetched_bytes: u64,
@@ -226,7 +231,9 @@ impl Demand {
         let epochs = self.records.epochs_in_flight + 1;
         let of_a_source = epoch_bytes * (epochs * COPIES_OF_A_RECORD + READ_AHEAD) + KAFKA_CLIENT;
         let largest_batch = batch_tokens.max(image);
-        let prepared = largest_batch * BATCHES_QUEUED + largest_batch + threads * image;
+        // An input is made before its tokens are counted.
+        let clip = image * self.clip_frames.div_ceil(FRAMES_OF_AN_IMAGE);
+        let prepared = largest_batch * BATCHES_QUEUED + largest_batch + threads * clip;
         let mut parts = Parts {
             resident: self.probe.resident + PROGRAM,
             decoding: threads * (WORKER_START + decode_memory),
@@ -287,6 +294,7 @@ mod tests {
             decode_memory: Wish::UpTo(1536 * MIB),
             batch_tokens: Wish::UpTo(16_384),
             media_bytes: 64 * MIB,
+            clip_frames: 8,
             fetches: 64,
             records: Records {
                 sources: 1,

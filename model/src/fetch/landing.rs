@@ -138,7 +138,7 @@ impl<'a> Landing<'a> {
             head = trip.spend(beginning(&mut body.stream)).await?.map_err(&failed)?;
             if !Kind::of(&head[..head.len().min(HEAD)], body.media_type.as_deref()).has_parts() {
                 if let Some(seat) = self.seat.take() {
-                    seat.is_in_memory();
+                    seat.goes_to_memory();
                 }
                 let content = self.gather(head, &mut body, trip.name, failed);
                 let content = trip.spend(content).await??;

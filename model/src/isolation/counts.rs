@@ -8,7 +8,7 @@ use ::metrics::{
     Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, counter, set_global_recorder,
 };
 
-use crate::media::COUNTERS;
+use crate::media::{COUNTERS, Known};
 
 /// The most that one answer is believed to have counted.
 const MOST: u64 = 1 << 40;
@@ -48,7 +48,8 @@ impl Recorder for Counts {
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counters.entry(key.name().to_owned()).or_default();
+        let label = key.labels().next().map(|label| (label.key(), label.value()));
+        let count = counters.entry(sent_as(key.name(), label)).or_default();
         Counter::from_arc(Arc::clone(count))
     }
 
@@ -64,9 +65,22 @@ impl Recorder for Counts {
 /// Adds what a worker has counted to the counters of this process: those that decoding has, and no others.
 pub(super) fn tell(counts: &[(String, u64)]) {
     for (name, count) in counts {
-        if let Some((known, _)) = COUNTERS.iter().find(|(known, _)| known == name) {
-            counter!(*known).increment((*count).min(MOST));
+        let known = COUNTERS.iter().find(|known| sent_as(known.name, known.label) == *name);
+        if let Some(Known { name, label, .. }) = known {
+            let counter = match label {
+                Some((key, value)) => counter!(*name, *key => *value),
+                None => counter!(*name),
+            };
+            counter.increment((*count).min(MOST));
         }
+    }
+}
+
+/// A counter's name on its way.
+fn sent_as(name: &str, label: Option<(&str, &str)>) -> String {
+    match label {
+        Some((key, value)) => format!("{name}{{{key}={value}}}"),
+        None => name.to_owned(),
     }
 }
 
@@ -83,6 +97,8 @@ mod tests {
             counter!("b").increment(0);
         });
         assert_eq!(counts.take(), [("a".to_owned(), 3)]);
+        ::metrics::with_local_recorder(&counts, || counter!("c", "kind" => "large").increment(1));
+        assert_eq!(counts.take(), [("c{kind=large}".to_owned(), 1)]);
         assert_eq!(counts.take(), []);
     }
 
@@ -90,8 +106,11 @@ mod tests {
     fn only_what_decoding_counts_is_believed() {
         let counts = Counts::default();
         ::metrics::with_local_recorder(&counts, || {
-            tell(&[("sightstream_inputs_total".into(), 1), (COUNTERS[0].0.into(), u64::MAX)]);
+            tell(&[
+                ("sightstream_inputs_total".into(), 1),
+                (COUNTERS[0].name.into(), u64::MAX),
+            ]);
         });
-        assert_eq!(counts.take(), [(COUNTERS[0].0.to_owned(), MOST)]);
+        assert_eq!(counts.take(), [(COUNTERS[0].name.to_owned(), MOST)]);
     }
 }

@@ -250,7 +250,7 @@ pub(crate) fn describe_metrics() {
         Unit::Count,
         "Decoding processes that ended on a medium, by cause: crashed, timeout, memory, protocol."
     );
-    for &(name, what) in media::COUNTERS {
-        describe_counter!(name, Unit::Count, what);
+    for known in media::COUNTERS {
+        describe_counter!(known.name, Unit::Count, known.what);
     }
 }

@@ -7,13 +7,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::slice;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::protocol::{DecodeJob, PROTOCOL, Ready, ReplyError, Request, SentFile, Setup, read_header, write_frame};
+use super::protocol::{
+    DecodeJob, NOTHING, PROTOCOL, Ready, ReplyError, Request, SentFile, Setup, read_header, write_frame,
+};
 use super::reply::read_reply;
 use super::stderr::{LogBudget, Stderr};
 use super::{FittedAnswer, WorkerOptions, descriptor};
@@ -134,7 +137,7 @@ impl Worker {
             protocol: PROTOCOL,
             memory: options.memory as u64,
         };
-        write_frame(&mut service, &setup, &[])?;
+        write_frame(&mut service, &setup, NOTHING)?;
         match read_header(&mut service, super::protocol::MAX_REPLY_HEADER)? {
             (Ready { protocol: PROTOCOL }, 0) => Ok(()),
             (Ready { protocol }, length) => Err(ReplyError::Violation(format!(
@@ -153,13 +156,13 @@ impl Worker {
     ) -> Result<Result<FittedAnswer, MediaError>, ReplyError> {
         let mut service = Timed::new(&self.service, timeout);
         match content {
-            Content::Memory(bytes) => write_frame(&mut service, &Request { job, file: None }, bytes)?,
+            Content::Memory(bytes) => write_frame(&mut service, &Request { job, file: None }, slice::from_ref(bytes))?,
             Content::File(file) => {
                 let sent = SentFile {
                     length: file.length,
                     identity: file.identity,
                 };
-                write_frame(&mut service, &Request { job, file: Some(sent) }, &[])?;
+                write_frame(&mut service, &Request { job, file: Some(sent) }, NOTHING)?;
                 service.send(&file.file)?;
             }
         }

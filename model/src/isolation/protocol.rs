@@ -23,6 +23,9 @@ pub(super) const PROTOCOL: u32 = 2;
 /// The longest header that is read from a worker.
 pub(super) const MAX_REPLY_HEADER: u32 = 64 << 10;
 
+/// The payload of a frame that has none.
+pub(super) const NOTHING: &[&[u8]] = &[];
+
 /// Says what a worker may use.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Setup {
@@ -117,16 +120,21 @@ pub(super) enum ReplyError {
     Violation(String),
 }
 
-/// Writes one frame.
-pub(super) fn write_frame(to: &mut impl Write, header: &impl Serialize, payload: &[u8]) -> io::Result<()> {
+/// Writes one frame, with the pieces of its payload.
+pub(super) fn write_frame(
+    to: &mut impl Write,
+    header: &impl Serialize,
+    payload: &[impl AsRef<[u8]>],
+) -> io::Result<()> {
     let header = serde_json::to_vec(header)?;
     let header_length = u32::try_from(header.len()).map_err(|_| io::Error::other("the header passes 4 GiB"))?;
     let mut head = Vec::with_capacity(12 + header.len());
     head.extend(header_length.to_le_bytes());
-    head.extend((payload.len() as u64).to_le_bytes());
+    let payload_length: usize = payload.iter().map(|piece| piece.as_ref().len()).sum();
+    head.extend((payload_length as u64).to_le_bytes());
     head.extend(header);
     to.write_all(&head)?;
-    to.write_all(payload)
+    payload.iter().try_for_each(|piece| to.write_all(piece.as_ref()))
 }
 
 /// Reads a frame's header, at most `max_header` bytes of it, and the length of the payload that follows.
@@ -186,7 +194,7 @@ pub(super) mod tests {
                 job: &job(),
                 file: Some(file),
             },
-            b"bytes",
+            &[b"bytes"],
         )
         .expect("a vector takes it");
         let (received, length) = read_header::<Request<DecodeJob>>(&mut &sent[..], u32::MAX).expect("a frame");

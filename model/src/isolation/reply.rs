@@ -52,27 +52,22 @@ pub(super) enum Refusal {
 }
 
 impl Reply {
-    /// The answer, and its payload.
-    pub(super) fn of(outcome: Result<FittedAnswer, MediaError>) -> (Self, Vec<u8>) {
+    /// The answer, and the pieces of its payload.
+    pub(super) fn of(outcome: Result<FittedAnswer, MediaError>) -> (Self, Vec<Vec<u8>>) {
         let refused = |reason, message| (Self::Refused { reason, message }, Vec::new());
         match outcome.map(|answer| match answer {
             FittedAnswer::Media(media) => Answer::Media(media.into_media()),
             FittedAnswer::Parts(parts) => Answer::Parts(parts),
         }) {
-            Ok(Answer::Media(Media::Text(text))) => (Self::Text, text.into_bytes()),
-            Ok(Answer::Media(Media::Image(image))) => (Self::Image(image.width(), image.height()), image.into_raw()),
-            Ok(Answer::Media(Media::Page(page))) => (Self::Page(page.width(), page.height()), page.into_raw()),
+            Ok(Answer::Media(Media::Text(text))) => (Self::Text, vec![text.into_bytes()]),
+            Ok(Answer::Media(Media::Image(image))) => {
+                (Self::Image(image.width(), image.height()), vec![image.into_raw()])
+            }
+            Ok(Answer::Media(Media::Page(page))) => (Self::Page(page.width(), page.height()), vec![page.into_raw()]),
             Ok(Answer::Media(Media::Clip(frames))) => {
                 let (width, height) = frames.first().map(RgbImage::dimensions).unwrap_or_default();
                 let header = Self::Clip(width, height, frames.len() as u32);
-                (
-                    header,
-                    frames
-                        .iter()
-                        .map(|frame| frame.as_raw().as_slice())
-                        .collect::<Vec<_>>()
-                        .concat(),
-                )
+                (header, frames.into_iter().map(RgbImage::into_raw).collect())
             }
             Ok(Answer::Parts(parts)) => (Self::Parts(parts), Vec::new()),
             Err(MediaError::TooLarge { message, .. }) => refused(Refusal::TooLarge, message),

@@ -12,7 +12,7 @@ use super::confine::{close_inherited_files, confine};
 use super::counts::Counts;
 use super::descriptor;
 use super::protocol::{
-    DecodeJob, PROTOCOL, Ready, ReplyError, Request, SentFile, Setup, read_header, read_payload, write_frame,
+    DecodeJob, NOTHING, PROTOCOL, Ready, ReplyError, Request, SentFile, Setup, read_header, read_payload, write_frame,
 };
 use super::reply::{Reply, Told};
 use crate::error::MediaError;
@@ -72,7 +72,7 @@ pub fn serve(
     // Its standard error is what the service logs of it.
     crate::media::video::ffmpeg_errors_to_standard_error();
     confine(setup.memory).map_err(WorkerError::Confine)?;
-    answer(&mut service, &Ready { protocol: PROTOCOL }, &[])?;
+    answer(&mut service, &Ready { protocol: PROTOCOL }, NOTHING)?;
     let mut reader = Reader::default();
     let counts = Counts::of_this_process();
     while let Some((Request { job, file }, length)) = next::<Request<DecodeJob>>(&mut service)? {
@@ -111,7 +111,11 @@ fn next<H: serde::de::DeserializeOwned>(service: &mut UnixStream) -> Result<Opti
     }
 }
 
-fn answer(service: &mut UnixStream, header: &impl serde::Serialize, payload: &[u8]) -> Result<(), WorkerError> {
+fn answer(
+    service: &mut UnixStream,
+    header: &impl serde::Serialize,
+    payload: &[impl AsRef<[u8]>],
+) -> Result<(), WorkerError> {
     write_frame(service, header, payload).map_err(protocol)
 }
 

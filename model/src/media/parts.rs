@@ -1,7 +1,9 @@
 //! Parts of media: windows of a long video, pages of a document.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::checkpoint::short_digest;
 use crate::reference::Fragment;
 
 /// How media with a length become inputs.
@@ -26,6 +28,25 @@ impl Default for Segmentation {
             window: 30.0,
             page_dpi: 300.0,
         }
+    }
+}
+
+impl Segmentation {
+    /// What tells vectors of a model by this segmentation from those by another one: the model's own fingerprint by the
+    /// default.
+    pub fn fingerprint(&self, model: &str) -> String {
+        if *self == Self::default() {
+            return model.to_owned();
+        }
+        let Self {
+            frames,
+            longest_clip,
+            window,
+            page_dpi,
+        } = self;
+        let settings =
+            format!("{model} frames={frames} longest_clip={longest_clip} window={window} page_dpi={page_dpi}");
+        short_digest(Sha256::new().chain_update(settings))
     }
 }
 
@@ -164,5 +185,36 @@ mod tests {
             duration: f64::INFINITY,
         };
         assert_eq!(endless.count(&segmentation), usize::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_vectors_changes_the_fingerprint() {
+        let default = Segmentation::default();
+        assert_eq!(default.fingerprint("0123456789ab"), "0123456789ab");
+        let others = [
+            Segmentation { frames: 4, ..default },
+            Segmentation {
+                longest_clip: 60.0,
+                ..default
+            },
+            Segmentation {
+                window: 20.0,
+                ..default
+            },
+            Segmentation {
+                page_dpi: 150.0,
+                ..default
+            },
+        ];
+        let mut fingerprints: Vec<String> = others.iter().map(|other| other.fingerprint("0123456789ab")).collect();
+        fingerprints.sort();
+        fingerprints.dedup();
+        assert_eq!(fingerprints.len(), 4);
+        assert!(fingerprints.iter().all(|fingerprint| fingerprint.len() == 12));
     }
 }

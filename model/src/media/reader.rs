@@ -106,12 +106,34 @@ impl Reader {
             });
         }
         let answer = match content.identity() {
-            Some(identity) => self
-                .opened(identity, kind, content, reading)
-                .and_then(|opened| opened.read(reading, fit)),
+            Some(identity) => self.read_kept(identity, kind, content, reading, fit),
             None => Opened::open(kind, content, reading).and_then(|mut opened| opened.read(reading, fit)),
         };
         answer.map_err(|failure| failure.into_media_error(name()))
+    }
+
+    /// Reads a medium that is kept open. Decoders that fail for want of memory do not always say so: with nothing else open
+    /// they get a second chance.
+    fn read_kept(
+        &mut self,
+        identity: Identity,
+        kind: Kind,
+        content: &Content,
+        reading: &Reading<'_>,
+        fit: &dyn Fn(RgbImage) -> RgbImage,
+    ) -> Result<Answer, Failure> {
+        let is_alone = self.open.iter().all(|(open, _)| *open == identity);
+        let mut read = || {
+            let opened = self.opened(identity, kind, content, reading)?;
+            opened.read(reading, fit)
+        };
+        match read() {
+            Err(Failure::TooLarge(_) | Failure::Corrupt(_)) if !is_alone => {
+                self.open.clear();
+                self.opened(identity, kind, content, reading)?.read(reading, fit)
+            }
+            answer => answer,
+        }
     }
 
     /// The medium, opened unless it is open.

@@ -28,7 +28,8 @@ pub async fn look(encoder: &EncoderArgs) -> anyhow::Result<(Facts, Option<Vector
     .context("looking at the model ended early")?;
     let name = encoder.model.as_deref().unwrap_or("demo");
     Ok(match inspected {
-        Ok(Some(found)) => {
+        Ok(Some(mut found)) => {
+            found.fingerprint = encoder.segmentation.segmentation().fingerprint(&found.fingerprint);
             let facts = vec![(Level::Ok, described(&found)), memory(&found)];
             let space = VectorSpace {
                 dimension: found.dimension,

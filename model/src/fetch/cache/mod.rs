@@ -302,7 +302,7 @@ impl Seat {
     }
 
     /// The medium turned out to be small: those who wait fetch it alone.
-    pub(super) fn is_in_memory(mut self) {
+    pub(super) fn goes_to_memory(mut self) {
         let turn = self.turn;
         *self.state = State {
             last: Some((turn, Ended::InMemory)),

@@ -96,7 +96,7 @@ impl Store {
         metrics::cached(shelf.used);
         drop(shelf);
         if !gone.is_empty() {
-            tokio::task::spawn_blocking(move || gone.iter().for_each(|file| discard(file)));
+            tokio::task::spawn_blocking(move || gone.iter().for_each(discard));
         }
         fits.then(|| Room {
             store: Arc::clone(self),

@@ -15,7 +15,7 @@
 //!
 //! | name | kind | what |
 //! | --- | --- | --- |
-//! | `sightstream_video_frames_decoded_total`, `sightstream_video_frames_used_total` | counters | packets that went to a decoder, frames that became pixels |
+//! | `sightstream_video_frames_total{kind}` | counter | packets that went to a decoder (`decoded`), frames that became pixels (`used`) |
 //! | `sightstream_videos_truncated_total` | counter | videos whose end is missing, or of which some frames do not decode, that were used all the same |
 
 mod bitstream;
@@ -38,7 +38,7 @@ use ::metrics::counter;
 use image::RgbImage;
 
 use super::DecodeLimits;
-use super::counters::{FRAMES_DECODED, FRAMES_USED, TRUNCATED};
+use super::counters::{FRAMES, TRUNCATED};
 use super::failure::Failure;
 use crate::fetch::Content;
 use film::Film;
@@ -167,8 +167,8 @@ impl Video {
     fn record(&mut self) {
         let (counts, truncated) = (self.counts(), self.is_truncated());
         let (recorded, recorded_truncated) = std::mem::replace(&mut self.recorded, (counts, truncated));
-        counter!(FRAMES_DECODED).increment(counts.decoded - recorded.decoded);
-        counter!(FRAMES_USED).increment(counts.used - recorded.used);
+        counter!(FRAMES, "kind" => "decoded").increment(counts.decoded - recorded.decoded);
+        counter!(FRAMES, "kind" => "used").increment(counts.used - recorded.used);
         counter!(TRUNCATED).increment(u64::from(truncated && !recorded_truncated));
     }
 }
