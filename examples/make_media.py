@@ -1,22 +1,29 @@
 #!/usr/bin/env python3
-"""Draws the sample media of examples/media and writes their manifest. Needs Pillow 10.1 or newer.
+"""Draws the sample media of examples/media and writes their manifest, and draws what is searched with, examples/queries.
+Needs Pillow 10.1 or newer, ffmpeg with x264 and VP9, and poppler's pdftoppm.
 
     python3 examples/make_media.py
 
-The same Pillow gives the same bytes. Every picture is drawn at twice its size and reduced, which smooths its edges.
+The same programs give the same bytes. Every picture is drawn at twice its size and reduced, which smooths its edges.
 One picture, `boat_at_dusk.jpg`, is cut off in its middle on purpose: a folder of real media holds such files too.
+
+A query shows what one medium shows, and is not the same: a short film of a place that a long one comes by, drawn anew,
+and a photograph of a page of the document, as a hand holds it.
 """
 
 import io
 import json
+import subprocess
+import tempfile
 from pathlib import Path
 
 from PIL import Image
 
-from drawing import charts, objects, scenes, shapes
+from drawing import charts, films, objects, paper, scenes, shapes
 from drawing.picture import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, WHITE, YELLOW
 
 MEDIA = Path(__file__).resolve().parent / "media"
+QUERIES = MEDIA.parent / "queries"
 
 # (file, title, kind, picture)
 PICTURES = [
@@ -72,6 +79,21 @@ PICTURES = [
     ("sticky_note.webp", "Yellow sticky note: call the harbour at nine", "document", charts.sticky_note()),
 ]
 
+X264 = ["libx264", "-preset", "veryslow", "-crf", "27", "-g", "60"]
+VP9 = ["libvpx-vp9", "-crf", "40", "-b:v", "0"]
+
+# (file, title, frames, frames a second, codec). The first is longer than one clip may be: it has windows.
+FILMS = [
+    ("seven_places.mp4", "Seven places, half a minute each", films.seven_places, 2, X264),
+    ("jumping_ball.webm", "A red ball jumps over a meadow", films.ball, 10, VP9),
+]
+
+DOCUMENT = ("harbour_report.pdf", "Report of the harbour, five pages")
+
+# What is searched with: four seconds of snow, and a photograph of the page with the table.
+QUERY_FILM = "snow_again.mp4"
+QUERY_PAGE, PHOTOGRAPHED = "photo_of_a_page.jpg", 3
+
 # (id, title, text)
 TEXTS = [
     ("text_bicycle", "Bicycles by the river", "A red bicycle leans on a fence near the water."),
@@ -118,17 +140,36 @@ def encode(name, image):
     return content[: len(content) // 2] if name == BROKEN else content
 
 
+def photograph(page):
+    """A page of the document on a dark table, a little turned."""
+    with tempfile.TemporaryDirectory() as folder:
+        drawn, number = Path(folder) / "page", str(page)
+        command = ["pdftoppm", "-r", "90", "-f", number, "-l", number, "-singlefile", "-png"]
+        subprocess.run([*command, MEDIA / DOCUMENT[0], drawn], check=True)
+        image = Image.open(drawn.with_suffix(".png")).convert("RGB")
+    return image.rotate(0.8, Image.Resampling.BICUBIC, fillcolor=(92, 84, 78)).point(lambda part: round(part * 0.96))
+
+
 def main():
     MEDIA.mkdir(exist_ok=True)
+    QUERIES.mkdir(exist_ok=True)
     entries = []
     for name, title, kind, picture in PICTURES:
         (MEDIA / name).write_bytes(encode(name, picture.finished()))
         entries.append({"id": Path(name).stem, "path": name, "title": title, "kind": kind})
+    for name, title, frames, rate, codec in FILMS:
+        films.encoded(frames(rate), rate, codec, MEDIA / name)
+        entries.append({"id": Path(name).stem, "path": name, "title": title, "kind": "video"})
+    name, title = DOCUMENT
+    (MEDIA / name).write_bytes(paper.report())
+    entries.append({"id": Path(name).stem, "path": name, "title": title, "kind": "document"})
+    films.encoded(films.other_snow(10), 10, X264, QUERIES / QUERY_FILM)
+    photograph(PHOTOGRAPHED).save(QUERIES / QUERY_PAGE, "JPEG", quality=80)
     entries += [{"id": id, "text": text, "title": title, "kind": "text"} for id, title, text in TEXTS]
     lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
     (MEDIA / "manifest.jsonl").write_text("".join(lines), encoding="utf-8")
     total = sum(file.stat().st_size for file in MEDIA.iterdir())
-    print(f"{len(PICTURES)} pictures and {len(TEXTS)} texts, {total / 1024:.0f} KiB in {MEDIA}")
+    print(f"{len(PICTURES)} pictures, {len(FILMS)} films, a document and {len(TEXTS)} texts, {total / 1024:.0f} KiB in {MEDIA}")
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ def desert():
     return picture
 
 
-def snow():
-    generator = random.Random(3)
+def snow(seed=3):
+    generator = random.Random(seed)
     picture = Picture(288, 384)
     picture.gradient((112, 132, 168), (206, 218, 232), 0, 0.78)
     picture.box(0, 0.78, 1, 1, WHITE)
