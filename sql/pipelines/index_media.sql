@@ -1,4 +1,5 @@
--- Media references from the Kafka topic `media`, a vector for each, into the Qdrant collection `media`.
+-- Media references from the Kafka topic `media`, images, videos, PDF documents and texts, a vector for each, into the Qdrant
+-- collection `media`. A long video or a document has one point; index_moments.sql makes one for each window and page.
 --
 --   export SIGHTSTREAM_KAFKA=localhost:9092 SIGHTSTREAM_QDRANT=http://localhost:6334
 --   sightstream run sql/pipelines/index_media.sql

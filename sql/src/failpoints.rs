@@ -1,8 +1,12 @@
 //! Places at which tests kill the process.
 
-/// Reads the variable `FAILPOINTS`; the failpoints are on for as long as the result lives.
-pub(crate) fn arm() -> fail::FailScenario<'static> {
-    fail::FailScenario::setup()
+use std::sync::Once;
+
+/// Reads the variable `FAILPOINTS`, once: from then on the failpoints are on, for all jobs of the process.
+pub(crate) fn arm() {
+    static ARMED: Once = Once::new();
+    // Its end would switch them off, and a second one waits for that.
+    ARMED.call_once(|| std::mem::forget(fail::FailScenario::setup()));
 }
 
 /// Dies as by `kill -9` if the failpoint `name` is switched on (by the variable `FAILPOINTS`, and only in builds for

@@ -190,7 +190,7 @@ impl Job {
     /// [`JobOptions::stop_timeout`] had passed. Positions of epochs that are not durable are not committed.
     pub async fn run(self, stop: CancellationToken) -> Result<JobSummary, SqlError> {
         let started = Instant::now();
-        let _armed = crate::failpoints::arm();
+        crate::failpoints::arm();
         let sources: Vec<Arc<dyn Source>> = self.streams.iter().map(|(_, source)| Arc::clone(source)).collect();
         let stopper = async {
             stop.cancelled().await;
