@@ -1,8 +1,8 @@
 //! How many windows of a video are read in a second, and how much of it is decoded for them:
 //! `cargo run --release --example video_speed -- FILE [THREADS] [SECONDS]`
 //!
-//! It opens the video, asks for its windows of 30 s in order, 8 frames each, resizes them as the checkpoints ask, and begins
-//! anew until the time is over.
+//! It opens the video, asks for its windows of 30 s in order, 8 frames each, makes patches of them as the checkpoints ask, and
+//! begins anew until the time is over.
 
 use std::fs::File;
 use std::num::NonZero;
@@ -12,16 +12,9 @@ use std::time::{Duration, Instant};
 
 use sightstream_model::fetch::{Content, Identity, MediaFile};
 use sightstream_model::media::video::{Video, VideoOptions};
-use sightstream_model::media::{DecodeLimits, Failure, Parts, Segmentation};
-use sightstream_model::processor::PixelTarget;
+use sightstream_model::media::{DecodeLimits, Failure, Media, Parts, Segmentation};
+use sightstream_model::processor::{Processor, ProcessorConfig, ProcessorOverrides};
 use sightstream_model::reference::Fragment;
-
-/// What the checkpoints ask for.
-const TARGET: PixelTarget = PixelTarget {
-    factor: 28,
-    min_pixels: 4 * 784,
-    max_pixels: 1280 * 784,
-};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -52,6 +45,9 @@ fn main() -> ExitCode {
 
 fn measure(content: &Content, threads: NonZero<usize>, time: Duration) -> Result<(), Failure> {
     let segmentation = Segmentation::default();
+    let config = ProcessorConfig::read(None, &ProcessorOverrides::default()).expect("the defaults");
+    let processor = Processor::new(include_bytes!("../demo/tokenizer.json"), config).expect("the demo's tokenizer");
+    let target = processor.target();
     let (mut windows, mut decoded, mut all) = (0u32, 0, 0);
     let mut opening = Duration::ZERO;
     let start = Instant::now();
@@ -67,7 +63,9 @@ fn measure(content: &Content, threads: NonZero<usize>, time: Duration) -> Result
                 continue;
             };
             let span = (start, end.unwrap_or(f64::INFINITY));
-            video.clip(Some(span), segmentation.frames, &|frame| TARGET.fit_image(frame))?;
+            let frames = video.clip(Some(span), segmentation.frames, &|frame| target.fit_image(frame))?;
+            let clip = target.accept(Media::Clip(frames)).expect("it was fitted");
+            drop(processor.pack(&clip, None, "a window").expect("patches"));
             windows += 1;
         }
         let counts = video.counts();
