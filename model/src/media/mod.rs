@@ -23,7 +23,7 @@ pub(crate) use reader::KEPT_OPEN;
 pub use reader::{Answer, Question, Reader, Reading};
 
 /// What is read here, for messages.
-const READABLE: &str = "images (JPEG, PNG, WebP, GIF, BMP, TIFF) and text can be read";
+const READABLE: &str = "images (JPEG, PNG, WebP, GIF, BMP, TIFF), videos, PDF documents and text can be read";
 
 /// A decoded medium.
 #[derive(Debug, Clone, PartialEq)]

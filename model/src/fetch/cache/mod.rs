@@ -291,6 +291,9 @@ impl Seat {
         let partial = partial.ok_or_else(|| SpoolError::Disk(io::Error::other("nothing was begun")))?;
         let validator = partial.validator.clone();
         let fetched = partial.finish().await?;
+        if let (Some(old), Ok(store)) = (&self.state.kept, &self.store) {
+            store.forget(old.identity);
+        }
         self.state.kept = fetched.content.identity().map(|identity| Kept {
             identity,
             media_type: fetched.media_type.clone(),

@@ -172,6 +172,13 @@ impl Store {
         Some((file, is_held))
     }
 
+    /// A file will not be asked for any more: it goes as soon as nobody holds it and room is needed.
+    pub(in crate::fetch) fn forget(&self, identity: Identity) {
+        if let Some(kept) = self.shelf().files.get_mut(&identity) {
+            kept.used_at = 0;
+        }
+    }
+
     /// Whether a file is still kept.
     pub(in crate::fetch) fn holds(&self, identity: Identity) -> bool {
         self.shelf().files.contains_key(&identity)
@@ -270,6 +277,10 @@ mod tests {
         assert!(was_held);
         let identities = [first.identity, second.identity, third.identity];
         drop((first, second, third));
+        store.forget(identities[2]);
+        let room = store.try_room(1000).expect("two are not held");
+        assert_eq!(identities.map(|identity| store.holds(identity)), [true, true, false]);
+        drop(room);
         let room = store.try_room(1500).expect("two are not held");
         assert_eq!(identities.map(|identity| store.holds(identity)), [true, false, false]);
         drop((held, room));
