@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod films;
 mod images;
 mod kinds;
 mod media;

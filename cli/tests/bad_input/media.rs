@@ -61,12 +61,6 @@ pub fn files(folder: &Path) -> Vec<Kind> {
             "it is image/heic",
         ),
         refused(
-            "pdf",
-            &file("a.pdf", b"%PDF-1.7\n\x80"),
-            "unsupported",
-            "it is application/pdf",
-        ),
-        refused(
             "bomb-png",
             &file("bomb.png", &black_png(50_000, 50_000)),
             "too_large",

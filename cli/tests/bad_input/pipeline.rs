@@ -17,7 +17,7 @@ use crate::common::{code, folder, output, sightstream, stderr};
 use crate::images::{file, picture};
 use crate::kinds::{End, Kind, record};
 use crate::web::Web;
-use crate::{media, ready, records};
+use crate::{films, media, ready, records};
 
 /// A password and a signature that some records hold.
 const SECRET: &str = "s3cret";
@@ -136,6 +136,7 @@ async fn each_kind_of_bad_input_ends_where_it_should_and_the_good_rows_around_it
         records::kinds(),
         media::references(),
         media::files(&folder),
+        films::files(&folder),
         media::web(&web, &inner, &tls),
     ]
     .concat();
