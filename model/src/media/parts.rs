@@ -186,11 +186,6 @@ mod tests {
         };
         assert_eq!(endless.count(&segmentation), usize::MAX);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn what_changes_vectors_changes_the_fingerprint() {
