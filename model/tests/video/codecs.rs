@@ -2,6 +2,12 @@
 
 use crate::kit::{TEN_SECONDS, assert_encoder, check, made};
 
+/// [`check`], and that what came was as the index says: not every clip was decoded through.
+fn check_quick(path: &std::path::Path) {
+    let counts = check(path, 0).counts();
+    assert!(counts.decoded < counts.all * 7, "{counts:?}");
+}
+
 /// Five seconds, for the slower encoders.
 const FIVE_SECONDS: &str = "testsrc2=size=192x108:rate=25:duration=5";
 
@@ -12,13 +18,13 @@ fn h264_with_open_groups() {
         "-c:v libx264 -x264-params open-gop=1:keyint=40:bframes=3 -pix_fmt yuv420p",
         "a.mp4",
     );
-    check(&clip.path, 0);
+    check_quick(&clip.path);
     let clip = made(
         TEN_SECONDS,
         "-c:v libx264 -x264-params open-gop=1:keyint=40:bframes=3 -pix_fmt yuv420p",
         "a.ts",
     );
-    check(&clip.path, 0);
+    check_quick(&clip.path);
 }
 
 #[test]
@@ -49,13 +55,13 @@ fn hevc() {
         "-c:v libx265 -x265-params keyint=50:bframes=4:log-level=error -pix_fmt yuv420p",
         "a.mp4",
     );
-    check(&clip.path, 0);
+    check_quick(&clip.path);
     let clip = made(
         FIVE_SECONDS,
         "-c:v libx265 -x265-params keyint=25:open-gop=0:temporal-layers=3:log-level=error -pix_fmt yuv420p",
         "a.mkv",
     );
-    check(&clip.path, 0);
+    check_quick(&clip.path);
 }
 
 #[test]
@@ -66,7 +72,7 @@ fn vp8_with_frames_that_are_not_shown() {
         "-c:v libvpx -auto-alt-ref 1 -lag-in-frames 16 -g 60 -b:v 300k -arnr-maxframes 7",
         "a.webm",
     );
-    check(&clip.path, 0);
+    check_quick(&clip.path);
 }
 
 #[test]
@@ -77,26 +83,26 @@ fn vp9_with_frames_that_are_not_shown() {
         "-c:v libvpx-vp9 -auto-alt-ref 1 -lag-in-frames 16 -g 50 -deadline realtime -cpu-used 5",
         "a.webm",
     );
-    check(&clip.path, 0);
+    check_quick(&clip.path);
 }
 
 #[test]
 fn av1() {
     assert_encoder("libsvtav1");
     let clip = made(FIVE_SECONDS, "-c:v libsvtav1 -preset 10 -g 40", "a.mp4");
-    check(&clip.path, 0);
+    check_quick(&clip.path);
 }
 
 #[test]
 fn mpeg_2_with_b_frames() {
     let clip = made(TEN_SECONDS, "-c:v mpeg2video -g 15 -bf 2 -q:v 4", "a.ts");
-    check(&clip.path, 0);
+    check_quick(&clip.path);
 }
 
 #[test]
 fn mpeg_4_with_b_frames() {
     let clip = made(TEN_SECONDS, "-c:v mpeg4 -g 60 -bf 2 -q:v 4", "a.mp4");
-    check(&clip.path, 0);
+    check_quick(&clip.path);
 }
 
 #[test]

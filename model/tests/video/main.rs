@@ -8,4 +8,5 @@ mod failures;
 mod kit;
 mod plain;
 mod reader;
+mod telling;
 mod times;

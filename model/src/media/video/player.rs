@@ -17,8 +17,8 @@ use crate::fetch::Content;
 use crate::media::DecodeLimits;
 use crate::media::failure::Failure;
 
-/// Up to so many packets are read and left out rather than sought past.
-const NEAR: usize = 32;
+/// Up to so many packets are read, and decoded where they have to be, rather than sought past.
+const NEAR: usize = 16;
 
 /// How far behind the wanted packet reading goes on before it is taken to be passed, in bytes, or packets where the container
 /// does not say where they stand.
@@ -194,7 +194,7 @@ impl Player {
         {
             return Err(Miss::Disagrees("a key frame is not found again"));
         }
-        let (mut failures, mut jump) = (0, None);
+        let mut failures = 0;
         while let Some(first) = wanted.first() {
             match self.decoder.receive(&mut self.frame) {
                 Received::Frame => {
@@ -210,13 +210,10 @@ impl Player {
                         }
                     }
                 }
-                Received::Hungry => jump = self.feed(wanted, last, shortcuts)?,
+                Received::Hungry => self.feed(wanted, last, shortcuts)?,
                 Received::Failed if failures < FAILURES => failures += 1,
                 Received::Failed => return Err(Miss::Disagrees("the decoder fails")),
-                Received::End => match jump.take() {
-                    Some(key) if self.waiting.is_empty() && self.restart(key)? => {}
-                    _ => return Err(Miss::Disagrees("frames do not come")),
-                },
+                Received::End => return Err(Miss::Disagrees("frames do not come")),
             }
         }
         Ok(())
@@ -242,19 +239,19 @@ impl Player {
         }
     }
 
-    /// Gives the decoder the next packet that it needs. Where it has to be drained before it goes on at a key frame further
-    /// on, that key frame's place.
-    fn feed(&mut self, wanted: &[Wanted], last: u32, shortcuts: bool) -> Result<Option<usize>, Miss> {
+    /// Gives the decoder the next packet that it needs.
+    fn feed(&mut self, wanted: &[Wanted], last: u32, shortcuts: bool) -> Result<(), Miss> {
+        const LOST: Miss = Miss::Disagrees("a key frame is not found again");
         if let Some(next) = wanted.iter().find(|wanted| wanted.place >= self.next) {
             let resets = shortcuts && self.index.entry(next.key).resets();
-            if next.key > self.next + NEAR {
-                if !resets {
-                    self.drain();
-                    return Ok(Some(next.key));
-                }
+            // What is on its way in the decoder comes with the packets that follow.
+            let is_idle = wanted.iter().all(|wanted| wanted.place >= self.next);
+            if next.key > self.next + NEAR && resets {
                 if !self.go_to(next.key)? {
-                    return Err(Miss::Disagrees("a key frame is not found again"));
+                    return Err(LOST);
                 }
+            } else if next.key > self.next + NEAR && is_idle && !self.restart(next.key)? {
+                return Err(LOST);
             }
             while resets && self.next < next.key {
                 if !self.read()? {
@@ -275,10 +272,10 @@ impl Player {
             self.decoder
                 .skip_unreferenced(is_passed_by && self.syntax == Syntax::Mpeg);
             self.send(!(is_passed_by && self.syntax == Syntax::Mpeg));
-            return Ok(None);
+            return Ok(());
         }
         self.drain();
-        Ok(None)
+        Ok(())
     }
 
     /// Sends the next packet, or that there is none. What cannot be read the same way again ends the video.
