@@ -90,9 +90,9 @@ FILMS = [
 
 DOCUMENT = ("harbour_report.pdf", "Report of the harbour, five pages")
 
-# What is searched with: four seconds of snow, and a photograph of the page with the table.
+# What is searched with: four seconds of snow, and a photograph of the page with the chart of the bay.
 QUERY_FILM = "snow_again.mp4"
-QUERY_PAGE, PHOTOGRAPHED = "photo_of_a_page.jpg", 3
+QUERY_PAGE, PHOTOGRAPHED = "photo_of_a_page.jpg", 5
 
 # (id, title, text)
 TEXTS = [
