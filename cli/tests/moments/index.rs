@@ -169,6 +169,22 @@ fn what_cannot_be_taken_apart_is_a_dead_letter_and_the_others_go_on() {
 }
 
 #[test]
+fn a_long_animation_has_windows_as_a_video_has() {
+    let folder = folder();
+    video(folder.path(), "long.mp4", 190);
+    ffmpeg(folder.path(), &["-i", "long.mp4", "long.gif"]);
+    png(folder.path(), "still.png", 7);
+    ffmpeg(folder.path(), &["-i", "still.png", "still.gif"]);
+    let mut command = sightstream(folder.path());
+    command.args(["embed", "--segments", "long.gif", "still.gif"]);
+    let output = output(command);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let lines = json_lines(&output);
+    let urls: Vec<&str> = lines.iter().filter_map(|line| line["url"].as_str()).collect();
+    assert_eq!((urls.len(), urls[0], urls[7]), (8, "long.gif#t=0,30", "still.gif"));
+}
+
+#[test]
 fn embed_gives_a_line_for_each_part_where_it_is_asked_to() {
     let folder = folder();
     fs::write(folder.path().join("report.pdf"), pdf(3)).expect("a new file");

@@ -127,7 +127,7 @@ impl Prepare for MediaPrepare {
         };
         // Whether an image or a text can be read is seen when it is embedded.
         let head = fetched.content.head().map_err(unreadable)?;
-        if !Kind::of(&head, fetched.media_type.as_deref()).has_parts() {
+        if !Kind::of(&head, fetched.media_type.as_deref()).has_parts() && !may_move(&head) {
             return Ok(Parts::Whole);
         }
         drop(head);
@@ -135,6 +135,38 @@ impl Prepare for MediaPrepare {
             FittedAnswer::Parts(parts) => parts,
             FittedAnswer::Media(_) => Parts::Whole,
         })
+    }
+}
+
+/// Whether an image that begins with `head` may be an animation, which may be long: a GIF, or a WebP that says so.
+fn may_move(head: &[u8]) -> bool {
+    match head {
+        [b'G', b'I', b'F', b'8', ..] => true,
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            b'V',
+            b'P',
+            b'8',
+            b'X',
+            _,
+            _,
+            _,
+            _,
+            flags,
+            ..,
+        ] => flags & 0b10 != 0,
+        _ => false,
     }
 }
 
