@@ -18,7 +18,8 @@ the data folder) run in this process. Each run starts with an empty collection."
 /// Which media, and where the result is kept.
 #[derive(Debug, Args)]
 pub struct QuickstartArgs {
-    /// A folder of your own: images (JPEG, PNG, WebP, GIF, BMP, TIFF) and .txt files, at any depth
+    /// A folder of your own: images (JPEG, PNG, WebP, GIF, BMP, TIFF), videos, PDF documents and .txt files, at any
+    /// depth
     #[arg(long, env = "SIGHTSTREAM_MEDIA", value_name = "DIR")]
     pub media: Option<PathBuf>,
 

@@ -5,4 +5,5 @@ mod common;
 
 mod index;
 mod kit;
+mod quickstart;
 mod two_hours;

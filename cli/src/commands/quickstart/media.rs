@@ -10,11 +10,47 @@ use walkdir::WalkDir;
 
 use crate::commands::search::text_url;
 
-/// The extensions of the image formats that the encoder reads.
+/// The extensions of what the encoder reads.
 const IMAGES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+const VIDEOS: [&str; 9] = ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "m2ts"];
 
 /// What the sample folder holds, as JSON lines `{"id", "path" or "text", "title", "kind"}`.
 const MANIFEST: &str = "manifest.jsonl";
+
+/// What a medium is, as its name has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    Image,
+    Video,
+    Document,
+    Text,
+}
+
+impl Sort {
+    /// All of them, with what one and many are called.
+    const NAMED: [(Self, &str, &str); 4] = [
+        (Self::Image, "image", "images"),
+        (Self::Video, "video", "videos"),
+        (Self::Document, "document", "documents"),
+        (Self::Text, "text", "texts"),
+    ];
+
+    /// Of a file that is read here.
+    fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_lowercase().as_str() {
+            "txt" => Some(Self::Text),
+            "pdf" => Some(Self::Document),
+            extension if IMAGES.contains(&extension) => Some(Self::Image),
+            extension if VIDEOS.contains(&extension) => Some(Self::Video),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        let named = Self::NAMED.into_iter().find(|(sort, ..)| *sort == self);
+        named.map_or("", |(_, name, _)| name)
+    }
+}
 
 /// A record of the topic `media`: the columns of the table `media` in `index_media.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,13 +61,13 @@ pub struct Medium {
     pub url: String,
     /// For people.
     pub title: String,
-    /// `image` or `text`; in the sample folder `scene`, `chart`, `document`, `text`, ….
+    /// `image`, `video`, `document` or `text`; in the sample folder `scene`, `chart`, `document`, `text`, ….
     pub kind: String,
     /// The folder below the given one; empty for what lies directly in it.
     pub folder: String,
-    /// Whether it is an image, whatever its kind.
+    /// What it is, whatever its kind.
     #[serde(skip)]
-    pub is_image: bool,
+    pub sort: Sort,
     /// What one could search for to find it: the text, or the title.
     #[serde(skip)]
     pub words: String,
@@ -63,7 +99,7 @@ struct ManifestLine {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Content {
-    /// An image's path below the folder.
+    /// A file's path below the folder.
     Path(PathBuf),
     /// A text, which needs no file.
     Text(String),
@@ -81,7 +117,7 @@ impl Folder {
             .canonicalize()
             .with_context(|| format!("cannot open the media folder {shown}"))?;
         if !root.is_dir() {
-            bail!("{shown} is not a folder; --media takes a folder of images and .txt files");
+            bail!("{shown} is not a folder; --media takes a folder of images, videos, PDF documents and .txt files");
         }
         let mut folder = Self::default();
         let visible = |entry: &walkdir::DirEntry| entry.depth() == 0 || !is_hidden(entry.file_name());
@@ -103,7 +139,10 @@ impl Folder {
             } else {
                 " that can be read"
             };
-            bail!("{shown} holds no images (JPEG, PNG, WebP, GIF, BMP, TIFF) and no .txt files{problems}");
+            bail!(
+                "{shown} holds no images (JPEG, PNG, WebP, GIF, BMP, TIFF), no videos, no PDF documents and no .txt \
+                 files{problems}"
+            );
         }
         Ok(folder)
     }
@@ -127,24 +166,24 @@ impl Folder {
         Ok(folder)
     }
 
-    /// How many of the media are images.
-    pub fn images(&self) -> usize {
-        self.media.iter().filter(|medium| medium.is_image).count()
+    /// How many there are of each sort: `50 images, 2 videos, 1 document and 16 texts`.
+    pub fn counts(&self) -> String {
+        let counts = Sort::NAMED.map(|(sort, one, many)| {
+            let count = self.media.iter().filter(|medium| medium.sort == sort).count();
+            (count, if count == 1 { one } else { many })
+        });
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        let mut counts: Vec<String> = counts.map(|(count, name)| format!("{count} {name}")).collect();
+        match (counts.pop(), counts.join(", ")) {
+            (Some(last), others) if !others.is_empty() => format!("{others} and {last}"),
+            (last, _) => last.unwrap_or_default(),
+        }
     }
 
     fn add(&mut self, root: &Path, path: PathBuf) {
-        let is_image = match path
-            .extension()
-            .and_then(OsStr::to_str)
-            .map(str::to_lowercase)
-            .as_deref()
-        {
-            Some(extension) if IMAGES.contains(&extension) => true,
-            Some("txt") => false,
-            _ => {
-                self.others += 1;
-                return;
-            }
+        let Some(sort) = Sort::of(&path) else {
+            self.others += 1;
+            return;
         };
         let below = path.strip_prefix(root).unwrap_or(&path);
         let (Some(url), Some(id)) = (path.to_str(), below.to_str()) else {
@@ -161,9 +200,9 @@ impl Folder {
             url: url.to_string(),
             words: title.clone(),
             title,
-            kind: if is_image { "image" } else { "text" }.to_string(),
+            kind: sort.name().to_string(),
             folder: parent(below),
-            is_image,
+            sort,
         });
     }
 }
@@ -177,14 +216,14 @@ impl ManifestLine {
             kind,
             content,
         } = self;
-        let (url, folder, is_image, words) = match content {
+        let (url, folder, sort, words) = match content {
             Content::Path(path) => (
                 root.join(&path).display().to_string(),
                 parent(&path),
-                true,
+                Sort::of(&path).unwrap_or(Sort::Image),
                 title.clone(),
             ),
-            Content::Text(text) => (text_url(&text), String::new(), false, text),
+            Content::Text(text) => (text_url(&text), String::new(), Sort::Text, text),
         };
         Medium {
             id,
@@ -192,7 +231,7 @@ impl ManifestLine {
             title,
             kind,
             folder,
-            is_image,
+            sort,
             words,
         }
     }
@@ -235,6 +274,8 @@ mod tests {
         let files = [
             ("a.PNG", ""),
             ("trip/red_canal.jpg", ""),
+            ("trip/boat.MP4", ""),
+            ("report.pdf", ""),
             ("notes.txt", ""),
             ("data.csv", ""),
             (".git/x.png", ""),
@@ -256,11 +297,14 @@ mod tests {
         let expected = [
             ("a.PNG", "a", "image", ""),
             ("notes.txt", "notes", "text", ""),
+            ("report.pdf", "report", "document", ""),
+            ("trip/boat.MP4", "boat", "video", "trip"),
             ("trip/red_canal.jpg", "red canal", "image", "trip"),
         ];
         assert_eq!(media, expected);
         assert!(found.media.iter().all(|medium| Path::new(&medium.url).is_absolute()));
         assert_eq!((found.others, found.problems.len()), (1, 0));
+        assert_eq!(found.counts(), "2 images, 1 video, 1 document and 1 text");
     }
 
     #[test]
@@ -282,7 +326,7 @@ mod tests {
         );
         let folder = folder_of(&[("manifest.jsonl", lines), ("canal.png", ""), ("other.png", "")]);
         let sample = Folder::sample(folder.path()).expect("the manifest can be read");
-        assert_eq!((sample.media.len(), sample.images()), (2, 1));
+        assert_eq!(sample.counts(), "1 image and 1 text");
         assert!(sample.media[0].url.ends_with("/canal.png") && sample.media[0].kind == "scene");
         assert_eq!(sample.media[1].url, "data:,a%20red,%20red%20rose");
         assert_eq!(sample.media[1].words, "a red, red rose");

@@ -110,7 +110,11 @@ pub async fn execute(mut args: QuickstartArgs) -> anyhow::Result<Outcome> {
     let media = store.collection(MEDIA.collection).await?;
     searches::run(&service, &media, &folder.media, args.query.as_deref()).await?;
     let moments = store.collection(MOMENTS.collection).await?;
-    searches::run_moments(&service, &moments, &folder.media).await?;
+    if sample {
+        searches::run_sample_moments(&service, &moments).await?;
+    } else {
+        searches::run_moments(&service, &moments, &folder.media).await?;
+    }
     farewell(&args, &qdrant)?;
     Ok(Outcome::Done)
 }
@@ -174,12 +178,7 @@ async fn open(
 
 /// Says what was found in the folder, and what was passed over.
 fn introduce(root: &Path, folder: &Folder) -> anyhow::Result<()> {
-    let images = folder.images();
-    let texts = folder.media.len() - images;
-    let mut lines = vec![format!(
-        "media        {images} images and {texts} texts in {}",
-        root.display()
-    )];
+    let mut lines = vec![format!("media        {} in {}", folder.counts(), root.display())];
     if folder.others > 0 {
         lines.push(format!(
             "             {} files of other kinds passed over",

@@ -1,21 +1,28 @@
 //! The searches of a quickstart.
 
-use std::ffi::OsStr;
 use std::io::Write;
-use std::path::Path;
 
 use sightstream_connectors::qdrant::{Collection, Filter};
+use sightstream_model::processor::prompt::DEFAULT_PAGE_INSTRUCTION;
 use sightstream_model::reference::{Fragment, split_part};
 use sightstream_model::service::EmbeddingService;
 
-use super::media::Medium;
+use super::media::{Medium, Sort};
 use crate::commands::search::{self, Moment, Names, Query};
 
 /// How many results each search shows.
 const LIMIT: usize = 5;
 
-/// The extensions of media that may have parts.
-const WITH_PARTS: [&str; 7] = ["mp4", "mkv", "webm", "mov", "avi", "ts", "pdf"];
+/// What the moments of the sample media are searched by, in the repository's folder: what it is, where it lies, and the
+/// instruction.
+const SAMPLE_QUERIES: [(&str, &str, Option<&str>); 2] = [
+    ("another film", "examples/queries/snow_again.mp4", None),
+    (
+        "a photo of a page",
+        "examples/queries/photo_of_a_page.jpg",
+        Some(DEFAULT_PAGE_INSTRUCTION),
+    ),
+];
 
 /// The image of the sample media that is searched by.
 const SAMPLE_IMAGE: &str = "bicycle_by_water";
@@ -30,7 +37,7 @@ pub async fn run(
     let image = indexed_image(collection, media).await?;
     let example = media
         .iter()
-        .find(|medium| !medium.is_image)
+        .find(|medium| medium.sort == Sort::Text)
         .or(image)
         .map(|medium| medium.words.as_str());
     let text = text.or(example).unwrap_or("a photo");
@@ -66,7 +73,8 @@ pub async fn run_moments(service: &EmbeddingService, collection: &Collection, me
         names: Names::Moments,
     };
     let (mut moment, mut page) = (None, None);
-    for medium in media.iter().filter(|medium| may_have_parts(&medium.url)) {
+    let with_parts = |medium: &&Medium| matches!(medium.sort, Sort::Video | Sort::Document);
+    for medium in media.iter().filter(with_parts) {
         // One that cannot be read is among the dead letters.
         let parts = service.segments(&medium.url).await.unwrap_or_default();
         let Some(middle) = parts.get(parts.len() / 2) else {
@@ -94,10 +102,24 @@ pub async fn run_moments(service: &EmbeddingService, collection: &Collection, me
     Ok(())
 }
 
+/// Searches for a moment of the sample's videos and a page of its document by what shows the same.
+pub async fn run_sample_moments(service: &EmbeddingService, collection: &Collection) -> anyhow::Result<()> {
+    let in_moments = Search {
+        service,
+        collection,
+        names: Names::Moments,
+    };
+    for (what, url, instruction) in SAMPLE_QUERIES {
+        let query = Query::medium(url, instruction.map(str::to_string));
+        in_moments.show(&format!("By {what}: {url}"), &query, &[]).await?;
+    }
+    Ok(())
+}
+
 /// The image to search by: the one of the sample, else the first that was indexed (a file may be broken).
 async fn indexed_image<'a>(collection: &Collection, media: &'a [Medium]) -> anyhow::Result<Option<&'a Medium>> {
     let of_sample = media.iter().filter(|medium| medium.id == SAMPLE_IMAGE);
-    for image in of_sample.chain(media).filter(|medium| medium.is_image) {
+    for image in of_sample.chain(media).filter(|medium| medium.sort == Sort::Image) {
         let filter = Filter {
             field: "id".to_string(),
             value: image.id.clone(),
@@ -107,12 +129,6 @@ async fn indexed_image<'a>(collection: &Collection, media: &'a [Medium]) -> anyh
         }
     }
     Ok(None)
-}
-
-/// Whether a file is named as media are that may have parts.
-fn may_have_parts(path: &str) -> bool {
-    let extension = Path::new(path).extension().and_then(OsStr::to_str);
-    extension.is_some_and(|extension| WITH_PARTS.contains(&extension.to_lowercase().as_str()))
 }
 
 /// Where is searched.
