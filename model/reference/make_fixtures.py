@@ -1,17 +1,19 @@
 """Makes model/tests/fixtures: small random Qwen2-VL checkpoints, their inputs, and transformers 4.57's outputs.
 
     python3 -m venv refvenv
-    refvenv/bin/pip install torch==2.11.0 torchvision transformers==4.57.6 tokenizers==0.22.2 pillow==13.0.0 numpy safetensors
+    refvenv/bin/pip install torch==2.11.0 torchvision transformers==4.57.6 tokenizers==0.22.2 pillow==13.0.0 numpy safetensors \
+                        av==18.1.0
     refvenv/bin/python model/reference/make_fixtures.py
 
-It needs no network once the environment is there, and gives the same files each time.
+It needs no network once the environment is there, and ffmpeg, and gives the same files each time.
 
 fixtures/media/            images that all kits share (PNG, lossless WebP, grey, JPEG), and clips: their frames one below
                            the other in one PNG
 fixtures/KIT/              one checkpoint each: config.json, safetensors, tokenizer.json (a link: one for all kits),
                            preprocessor_config.json
-fixtures/KIT/cases.json    the kit's inputs: name, kind (text, image, page, clip, video, tokens), what the processor is given
-                           (text, image, clip and its number of frames, instruction) and the whole prompt
+fixtures/media/film.mkv    a lossless film (FFV1, RGB)
+fixtures/KIT/cases.json    the kit's inputs: name, kind (text, image, page, clip, film, video, tokens), what the processor is
+                           given (text, image, clip and its number of frames, film, instruction) and the whole prompt
 fixtures/KIT/reference.safetensors   for each case NAME:
     NAME.token_ids   (tokens)            the language model's input, pad tokens repeated
     NAME.positions   (3, tokens)         M-RoPE positions: temporal, height, width
@@ -30,8 +32,10 @@ name the weights, both ways to write the pixel limits. Reference outputs are com
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
+import av
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
@@ -141,8 +145,30 @@ def make_clips(folder):
         sheet.save(folder / f"clip_{name}.png", optimize=True)
 
 
+# Not as many frames as can be taken evenly, and an odd size.
+FILM = ("film.mkv", 21, 59, 45)
+
+
+def make_film(folder):
+    name, count, width, height = FILM
+    command = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "10"]
+    command += ["-i", "-", "-c:v", "ffv1", "-pix_fmt", "bgr0", "-threads", "1", "-fflags", "+bitexact"]
+    frames = b"".join(frame.tobytes() for frame in clip(300, count, width, height))
+    subprocess.run([*command, "-flags:v", "+bitexact", folder / name], input=frames, check=True)
+
+
+def frames_of_film(path, count=8):
+    """So many uniform frames, or all, as VLM2Vec's reader of videos takes them."""
+    with av.open(path) as container:
+        frames = [frame.to_image() for frame in container.decode(video=0)]
+    places = np.linspace(0, len(frames) - 1, count).astype(int) if len(frames) > count else range(len(frames))
+    return [frames[place] for place in places]
+
+
 def frames_of(case):
     """The frames of a case's clip, as the reference's video readers give them."""
+    if "film" in case:
+        return frames_of_film(FIXTURES / "media" / case["film"])
     sheet = Image.open(FIXTURES / "media" / case["clip"]).convert("RGB")
     height = sheet.height // case["frames"]
     return [sheet.crop((0, top, sheet.width, top + height)) for top in range(0, sheet.height, height)]
@@ -211,6 +237,10 @@ def make_cases(images, clips, with_vision_start):
         "name": "clip_instructed", "kind": "clip", **fields[clips[0]], "instruction": "What moves here?",
         "prompt": "<|video_pad|> What moves here?",
     })
+    cases.append({
+        "name": "film", "kind": "film", "film": FILM[0],
+        "prompt": "<|video_pad|> Understand the content of the provided video.",
+    })
     if with_vision_start:
         for name in clips[:2]:
             cases.append({
@@ -234,7 +264,7 @@ def run_cases(model, tokenizer, processor, cases):
     tensors, vectors = {}, {}
     for index, case in enumerate(cases):
         name, grid, patches = case["name"], None, None
-        if "image" in case or "clip" in case:
+        if "image" in case or "clip" in case or "film" in case:
             is_image = "image" in case
             pixels, patches, grid = (
                 processor(FIXTURES / "media" / case["image"]) if is_image else processor.video(frames_of(case))
@@ -249,7 +279,7 @@ def run_cases(model, tokenizer, processor, cases):
             tensors[f"{name}.patch_rows"] = torch.arange(patches.shape[0])
             tensors[f"{name}.patches"] = patches
         ids = kit.token_ids(tokenizer, case["prompt"], grid)
-        is_video = case["kind"] == "video" or "clip" in case
+        is_video = case["kind"] == "video" or "clip" in case or "film" in case
         vision, positions, hidden, vector = kit.encode(model, ids, patches, grid, video=is_video)
         plain = torch.arange(ids.shape[1]).expand(3, -1)
         assert torch.equal(positions, plain) == ("vision_start" not in case["prompt"]), name
@@ -367,6 +397,7 @@ def main():
         shutil.rmtree(FIXTURES / name, ignore_errors=True)
     make_media(FIXTURES / "media")
     make_clips(FIXTURES / "media")
+    make_film(FIXTURES / "media")
     tokenizer = kit.train_tokenizer(corpus(), VOCABULARY)
     tokenizer.save(str(FIXTURES / "tokenizer.json"), pretty=False)
     for name, spec in KITS.items():

@@ -17,7 +17,7 @@ fn prompts_and_tokens_of_every_kit_are_the_references() {
             let kind = match case.kind {
                 Kind::Text => None,
                 Kind::Image | Kind::Page => Some(VisionKind::Image),
-                Kind::Clip => Some(VisionKind::Video),
+                Kind::Clip | Kind::Film => Some(VisionKind::Video),
                 Kind::Video | Kind::Tokens => continue,
             };
             let place = format!("{} {}", kit.name, case.name);

@@ -10,7 +10,8 @@ use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 use serde::Deserialize;
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice, Encoder, EncoderOptions};
-use sightstream_model::media::{DecodeLimits, Media, decode};
+use sightstream_model::fetch::Content;
+use sightstream_model::media::{Answer, DecodeLimits, Media, Question, Reader, Reading, Segmentation, decode};
 use sightstream_model::processor::{ModelInput, VisionInput, VisionKind};
 
 /// Every kit, by the name of its directory.
@@ -27,11 +28,13 @@ pub struct Case {
     pub clip: Option<String>,
     /// … and how many there are.
     pub frames: Option<u32>,
+    /// A video file.
+    pub film: Option<String>,
     pub instruction: Option<String>,
     pub prompt: Option<String>,
 }
 
-/// What the processor makes of a case: all of a text, an image, a page or a clip; of the others, whose prompts or pixels it
+/// What the processor makes of a case: all of a text, an image, a page, a clip or a film; of the others, whose prompts or pixels it
 /// does not make, the kit's own tokens and patches stand in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,6 +43,7 @@ pub enum Kind {
     Image,
     Page,
     Clip,
+    Film,
     Video,
     Tokens,
 }
@@ -125,7 +129,7 @@ impl Kit {
                 .expect("a valid input")
         };
         match case.kind {
-            Kind::Text | Kind::Image | Kind::Page | Kind::Clip => process(&media(case)),
+            Kind::Text | Kind::Image | Kind::Page | Kind::Clip | Kind::Film => process(&media(case)),
             Kind::Tokens => {
                 let vision = process(&media(case)).vision;
                 ModelInput {
@@ -160,6 +164,7 @@ pub fn media(case: &Case) -> Media {
         (Kind::Page, _, Some(file), _) => Media::Page(image(file)),
         (Kind::Image | Kind::Tokens, _, Some(file), _) => Media::Image(image(file)),
         (Kind::Clip | Kind::Tokens, _, _, Some(file)) => Media::Clip(frames(file, case.frames.expect("a clip's"))),
+        (Kind::Film, ..) => Media::Clip(film(case.film.as_deref().expect("a film"))),
         _ => panic!("{case:?} is made of nothing"),
     }
 }
@@ -189,6 +194,24 @@ fn frames(file: &str, count: u32) -> Vec<RgbImage> {
     (0..count)
         .map(|number| image::imageops::crop_imm(&sheet, 0, number * height, width, height).to_image())
         .collect()
+}
+
+/// The frames of a video file that stand for it.
+fn film(file: &str) -> Vec<RgbImage> {
+    let bytes = std::fs::read(fixtures().join("media").join(file)).expect("readable");
+    let reading = Reading {
+        media_type: None,
+        fragment: None,
+        question: Question::Input,
+        limits: &DecodeLimits::default(),
+        segmentation: &Segmentation::default(),
+        name: file,
+    };
+    let answer = Reader::default().read(&Content::Memory(bytes.into()), &reading, &|frame| frame);
+    match answer.expect("decodes") {
+        Answer::Media(Media::Clip(frames)) => frames,
+        other => panic!("{file} is {other:?}"),
+    }
 }
 
 pub fn floats(tensor: &Tensor) -> Vec<f32> {
