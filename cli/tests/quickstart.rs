@@ -76,3 +76,31 @@ fn without_the_sample_media_the_way_out_is_named() {
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("--media"), "{}", stderr(&output));
 }
+
+/// The row of rank 1 of the search whose title begins so.
+fn best<'a>(text: &'a str, title: &str) -> &'a str {
+    let mut lines = text.lines().skip_while(|line| !line.starts_with(title));
+    lines
+        .nth(2)
+        .unwrap_or_else(|| panic!("no search {title} in {text}"))
+        .trim_end()
+}
+
+#[test]
+fn the_searches_of_the_sample_find_a_moment_and_a_page() {
+    let data = folder();
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut command = sightstream(&repository);
+    command
+        .arg("quickstart")
+        .arg("--data-dir")
+        .arg(data.path().join("data"));
+    let quickstart = output(command);
+    let text = stdout(&quickstart);
+    assert_eq!(code(&quickstart), 0, "{text}{}", stderr(&quickstart));
+    assert!(text.contains("50 images, 2 videos, 1 document and 16 texts in"), "{text}");
+    let film = best(&text, "By another film");
+    assert!(film.ends_with("seven_places.mp4 1:30-2:00"), "{text}");
+    let photograph = best(&text, "By a photo of a page");
+    assert!(photograph.ends_with("harbour_report.pdf page 5"), "{text}");
+}
