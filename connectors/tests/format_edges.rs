@@ -34,6 +34,10 @@ fn decode(data_type: DataType, value: &str) -> Result<RecordBatch, String> {
     Ok(decoder.batch(&[row]).expect("a decoded row is a batch"))
 }
 
+fn reason(data_type: DataType, value: &str) -> String {
+    decode(data_type, value).expect_err(value)
+}
+
 fn encode(column: ArrayRef) -> Vec<Value> {
     let schema = Schema::new(vec![Field::new("c", column.data_type().clone(), true)]);
     let batch = RecordBatch::try_new(Arc::new(schema), vec![column]).expect("one column of its own type");
@@ -83,4 +87,38 @@ fn what_has_no_date_is_written_as_its_number_and_its_neighbours_as_dates() {
     let milliseconds = DataType::Timestamp(TimeUnit::Millisecond, None);
     let read = decode(milliseconds, &json!({"c": instants[2]}).to_string()).expect("it has a date");
     assert_eq!(encode(Arc::clone(read.column(0))), [json!(instants[2])]);
+}
+
+#[test]
+fn decimals_that_cannot_be_kept_are_refused_and_never_become_others() {
+    let column = DataType::Decimal128(10, 2);
+    let zeros = "0".repeat(256);
+    let long = "9".repeat(39);
+    for number in [
+        "1e65536",
+        "1e256",
+        &format!("1{zeros}"),
+        &long,
+        "1e-99999999999",
+        "123456789",
+    ] {
+        for value in [format!(r#"{{"c": {number}}}"#), format!(r#"{{"c": "{number}"}}"#)] {
+            let reason = reason(column.clone(), &value);
+            assert!(reason.contains("expected DECIMAL(10, 2)"), "{number}: {reason}");
+        }
+    }
+    let precise = format!(r#"{{"c": 1{}e-38}}"#, "2".repeat(42));
+    reason(column, &precise);
+}
+
+#[test]
+fn a_url_with_escaped_slashes_is_not_shown() {
+    for url in [
+        r"https:\/\/me:s3cret@host\/a",
+        r"s3:\/\/me:s3cret@b",
+        "http:me:s3cret@host",
+    ] {
+        let told = reason(DataType::Int64, &format!(r#"{{"c": "{url}"}}"#));
+        assert!(!told.contains("s3cret"), "{told}");
+    }
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use arrow::compute::kernels::cast_utils::{parse_decimal, string_to_datetime};
-use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, TimeUnit};
+use arrow::compute::kernels::cast_utils::string_to_datetime;
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use arrow::temporal_conversions::{
     date32_to_datetime, timestamp_ms_to_datetime, timestamp_ns_to_datetime, timestamp_s_to_datetime,
     timestamp_us_to_datetime,
@@ -15,7 +15,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use chrono::{NaiveDate, Utc};
 use serde_json::value::RawValue;
 
-use super::{BytesEncoding, floats, is_json};
+use super::{BytesEncoding, decimal, floats, is_json};
 
 /// Base64 that takes padding or its absence.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -37,6 +37,21 @@ pub(super) enum Cell {
     Nested(Vec<Cell>),
     /// The items of a list of FLOAT, where each is a number.
     Floats(Vec<f32>),
+}
+
+impl Cell {
+    /// What it takes in memory besides itself.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Integer(_) | Self::Float(_) | Self::Boolean(_) => 0,
+            Self::Text(text) => text.capacity(),
+            Self::Bytes(bytes) => bytes.capacity(),
+            Self::Floats(floats) => floats.capacity() * size_of::<f32>(),
+            Self::Nested(cells) => {
+                cells.capacity() * size_of::<Self>() + cells.iter().map(Self::held_bytes).sum::<usize>()
+            }
+        }
+    }
 }
 
 /// How a column's values are read.
@@ -159,9 +174,9 @@ impl Column {
                 }
                 Ok(Cell::Float(value.into()))
             }
-            Shape::Decimal { precision, scale } => parse_decimal::<Decimal128Type>(&number()?, *precision, *scale)
+            Shape::Decimal { precision, scale } => decimal::parse(&number()?, *precision, *scale)
                 .map(Cell::Integer)
-                .map_err(|_| mismatch()),
+                .ok_or_else(mismatch),
             Shape::Timestamp(unit) => timestamp(json, *unit)
                 .map(|value| Cell::Integer(value.into()))
                 .ok_or_else(mismatch),
@@ -286,12 +301,23 @@ fn describe(json: &str) -> String {
     if kind == "null" {
         return kind.into();
     }
-    let public = json.find("://").map_or(json, |end| &json[..end + 3]);
+    let public = scheme_end(json).map_or(json, |end| &json[..end]);
     let mut shown: String = public.chars().take(SHOWN).collect();
     if shown.len() < json.len() {
         shown.push('…');
     }
     format!("{kind} {shown}")
+}
+
+/// The end of the first scheme in `json`: `https://`, or a colon where slashes are escaped, or left out.
+fn scheme_end(json: &str) -> Option<usize> {
+    let bytes = json.as_bytes();
+    let colon = (1..bytes.len()).find(|&index| {
+        let before_path = matches!(bytes.get(index + 1), Some(b'/' | b'\\'));
+        bytes[index] == b':' && (before_path || bytes[index - 1].is_ascii_alphabetic())
+    })?;
+    let slashes = if json[colon + 1..].starts_with("//") { 2 } else { 0 };
+    Some(colon + 1 + slashes)
 }
 
 fn string(json: &str) -> Option<Cow<'_, str>> {

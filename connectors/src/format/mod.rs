@@ -21,6 +21,7 @@
 
 mod columns;
 mod conform;
+mod decimal;
 mod decode;
 mod encode;
 mod floats;

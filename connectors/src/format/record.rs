@@ -13,6 +13,14 @@ use crate::{ConnectorError, SourceRecord, TableDefinition};
 #[derive(Debug, Clone)]
 pub struct Row(Vec<Cell>);
 
+impl Row {
+    /// What it takes in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let cells = self.0.capacity() * size_of::<Cell>();
+        cells + self.0.iter().map(Cell::held_bytes).sum::<usize>()
+    }
+}
+
 /// Decodes the JSON records of one table.
 #[derive(Debug, Clone)]
 pub struct RecordDecoder {
