@@ -366,6 +366,23 @@ async fn records_that_were_removed_before_they_were_read_are_counted() {
 }
 
 #[tokio::test]
+async fn what_alerts_count_begins_at_zero_when_a_source_opens() {
+    let cluster = cluster(1);
+    let metrics = METRICS.clone();
+    let table = TableDefinition {
+        name: "quiet".into(),
+        ..source_table(&cluster.bootstrap_servers(), "media", &[])
+    };
+    let source = open(&table, 4, false).await;
+    let told = metrics.render();
+    for name in ["records_lost_total", "lost_commits_total"] {
+        let line = format!("sightstream_source_{name}{{table=\"quiet\"}} 0");
+        assert!(told.contains(&line), "{line}: {told}");
+    }
+    source.close().await.expect("it leaves the group");
+}
+
+#[tokio::test]
 async fn a_topic_that_goes_away_for_good_ends_the_source_with_an_error() {
     let cluster = cluster(1);
     let servers = cluster.bootstrap_servers();

@@ -303,13 +303,20 @@ fn client_configs(options: &mut Options) -> Result<BTreeMap<String, String>, Con
     const CONFIGS: &str = "client_configs";
     let given = options.take(CONFIGS).unwrap_or_default();
     let mut settings = BTreeMap::new();
+    let mut before = None;
     for pair in given.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let Some((name, value)) = pair.split_once('=') else {
+            // Not shown: it may be the rest of a password with a comma in it.
+            let which = match before {
+                Some(name) => format!("what follows the value of '{name}'"),
+                None => "its beginning".to_string(),
+            };
             return Err(options.error_at(
                 CONFIGS,
-                format!("'client_configs' is 'name=value,name=value'; '{pair}' has no '='"),
+                format!("'client_configs' is 'name=value,name=value', without commas in values; {which} has no '='"),
             ));
         };
+        before = Some(name.trim());
         let (name, value) = (name.trim(), value.trim());
         if let Some((_, reason)) = OWN_SETTINGS.iter().find(|(own, _)| *own == name) {
             return Err(options.error_at(CONFIGS, format!("'{name}' in 'client_configs' {reason}")));

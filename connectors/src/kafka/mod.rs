@@ -26,6 +26,7 @@ mod probe;
 mod sink;
 mod snapshot;
 mod source;
+mod unreadable;
 mod writer;
 
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::client::{Connection, Look, look};
 use super::config::{SinkConfig, SourceConfig, Start};
 use super::source::source_record;
+use super::unreadable::{Trouble, trouble};
 use crate::probe::{Fact, ProbeContext};
 use crate::{ConnectorError, TableDefinition};
 
@@ -285,6 +286,14 @@ impl Probe {
                     if matches!(error, KafkaError::PartitionEOF(_)) {
                         return None;
                     }
+                    if trouble(&error) != Trouble::Other {
+                        let message = format!(
+                            "the newest record of the topic (offset {} of partition {partition}) cannot be read: {error}",
+                            end - 1
+                        );
+                        return Some(Fact::error(message).at(TOPIC));
+                    }
+                    tracing::debug!(%error, topic, "reading is interrupted");
                 }
             }
         }

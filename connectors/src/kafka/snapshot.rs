@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{Connection, Monitor, REQUEST_TIMEOUT, RETRY_PAUSE, partitions};
 use super::source::source_record;
+use super::unreadable::{Told, Trouble, UNREADABLE, behind, named, trouble};
 use crate::{ConnectorError, SourceRecord, Waits};
 
 /// How long a poll waits for a record.
@@ -130,10 +131,14 @@ impl TopicSnapshot {
             return Ok(());
         }
         self.consumer.assign(&list).map_err(internal)?;
+        // Since when nothing but errors came that say that the next records cannot be read.
+        let mut stuck: Option<Instant> = None;
+        let mut told = Told::default();
         while !ends.is_empty() {
             match self.consumer.poll(POLL) {
                 None => {}
                 Some(Ok(message)) => {
+                    stuck = None;
                     let (partition, next) = (message.partition(), message.offset() + 1);
                     let end = ends.get(&partition).copied().unwrap_or(0);
                     if next >= end {
@@ -149,8 +154,19 @@ impl TopicSnapshot {
                         .connection
                         .refused(format!("the topic `{topic}` cannot be read: {error}")));
                 }
-                // The monitor has told it, and the client goes on trying.
-                Some(Err(error)) => tracing::debug!(%error, topic, "reading is interrupted"),
+                Some(Err(error)) => {
+                    let is_hopeless = match trouble(&error) {
+                        Trouble::Skipped => true,
+                        Trouble::Stuck => stuck.get_or_insert_with(Instant::now).elapsed() >= UNREADABLE,
+                        Trouble::Other => false,
+                    };
+                    if is_hopeless {
+                        let places = named(&behind(&*self.consumer, topic));
+                        let reason = format!("{places} of the topic `{topic}` cannot be read: {error}");
+                        return Err(self.connection.refused(reason));
+                    }
+                    told.tell(topic, &error);
+                }
             }
         }
         self.consumer.unassign().map_err(internal)

@@ -14,7 +14,7 @@ pub(super) struct Entry {
     pub(super) partition: i32,
     /// The offset after it.
     pub(super) next: i64,
-    /// Bytes of its value.
+    /// What it takes in memory: the record, and its row.
     pub(super) bytes: usize,
     pub(super) content: Content,
 }

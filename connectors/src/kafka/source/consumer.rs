@@ -1,7 +1,7 @@
 //! The consumer's thread: it polls always, so that the group keeps this member, and pauses its partitions while the
 //! engine is busy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,14 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::buffer::{Buffer, Content, Entry};
 use super::events::SourceConsumer;
 use super::gaps::Gap;
+use super::guard;
 use super::record::{held_bytes, source_record};
+use super::start::committed;
+use super::stuck::Stuck;
 use crate::format::{BadData, RecordDecoder};
 use crate::kafka::client::{REQUEST_TIMEOUT, TOPIC_GONE, is_known, is_unknown};
 use crate::kafka::config::Tombstones;
+use crate::kafka::unreadable::{Told, Trouble, behind, named, trouble};
 use crate::waiting::Wait;
 use crate::{Origin, RejectedRecord, SourceRecord};
 
@@ -37,6 +41,16 @@ pub(super) struct Missing {
     wait: Wait,
 }
 
+/// What keeps the thread from reading.
+#[derive(Default)]
+pub(super) struct Troubles {
+    /// Set while the brokers do not know the topic.
+    missing: Option<Missing>,
+    /// Set while records cannot be read.
+    stuck: Option<Stuck>,
+    told: Told,
+}
+
 /// What the thread works with.
 pub(super) struct Reader {
     pub(super) consumer: Arc<SourceConsumer>,
@@ -44,10 +58,11 @@ pub(super) struct Reader {
     pub(super) decoder: RecordDecoder,
     pub(super) bad_data: BadData,
     pub(super) tombstones: Tombstones,
-    /// Set while the brokers do not know the topic.
-    pub(super) missing: Option<Missing>,
+    pub(super) troubles: Troubles,
     /// With `until_caught_up`: where each partition ended at the start.
     pub(super) targets: BTreeMap<i32, i64>,
+    /// The partitions of a generation of which nothing was left to read, until it is known where the group stands.
+    pub(super) ended: Option<(u64, BTreeSet<i32>)>,
 }
 
 impl Reader {
@@ -75,6 +90,8 @@ impl Reader {
             }
             self.report_gaps();
             self.look_for_topic();
+            self.look_at_stuck();
+            self.move_to_ends();
             match self.consumer.poll(POLL) {
                 None => {}
                 Some(Ok(message)) => self.read(&message),
@@ -108,7 +125,7 @@ impl Reader {
 
     fn read(&self, message: &BorrowedMessage<'_>) {
         let record = source_record(message, self.table());
-        let bytes = held_bytes(&record);
+        let mut bytes = held_bytes(&record);
         let (partition, next) = (message.partition(), message.offset() + 1);
         metrics::counter!("sightstream_source_records_total", "table" => self.table().to_string()).increment(1);
         let content = if record.value.is_none() {
@@ -122,8 +139,11 @@ impl Reader {
                 }
             }
         } else {
-            match self.decoder.decode(&record) {
-                Ok(row) => Content::Row(row, record),
+            match guard::rejecting(|| self.decoder.decode(&record)) {
+                Ok(row) => {
+                    bytes += row.held_bytes();
+                    Content::Row(row, record)
+                }
                 Err(reason) => match self.bad(record, reason) {
                     Some(content) => content,
                     None => return,
@@ -172,18 +192,59 @@ impl Reader {
 
     /// Everything in `partition` has been read. What lies between the last record and the end (transaction markers,
     /// records that compaction took) has nothing to hand over, so the position moves there by itself.
-    fn reached_end(&self, partition: i32) {
+    fn reached_end(&mut self, partition: i32) {
         let Some(&next) = self.targets.get(&partition) else {
             return;
         };
-        if self.buffer.read(partition).is_none_or(|read| read < next) {
-            self.buffer.push(Entry {
-                partition,
-                next,
-                bytes: 0,
-                content: Content::Nothing,
-            });
+        match self.buffer.read(partition) {
+            Some(read) if read < next => self.push_end(partition, next),
+            Some(_) => {}
+            // Nothing of it was read since it was assigned: the group may stand behind the target long since.
+            None => {
+                let generation = self.buffer.generation();
+                let ended = self.ended.get_or_insert_default();
+                if ended.0 != generation {
+                    *ended = (generation, BTreeSet::new());
+                }
+                ended.1.insert(partition);
+            }
         }
+    }
+
+    /// Moves the positions of partitions without anything left to their targets, where the group is not further already.
+    fn move_to_ends(&mut self) {
+        let Some((generation, partitions)) = self.ended.take() else {
+            return;
+        };
+        if generation != self.buffer.generation() {
+            return;
+        }
+        let asked: Vec<i32> = partitions.iter().copied().collect();
+        match committed(&self.consumer, &self.consumer.context().topic, &asked) {
+            Ok(committed) => {
+                for partition in asked {
+                    let next = self.targets.get(&partition).copied();
+                    let next = next.filter(|next| committed.get(&partition).is_none_or(|offset| offset < next));
+                    if let Some(next) = next.filter(|_| self.buffer.read(partition).is_none()) {
+                        self.push_end(partition, next);
+                    }
+                }
+            }
+            // Asked again in the next round.
+            Err(error) => {
+                tracing::debug!(%error, "the group's offsets cannot be read now");
+                self.ended = Some((generation, partitions));
+            }
+        }
+    }
+
+    fn push_end(&self, partition: i32, next: i64) {
+        self.buffer.push(Entry {
+            partition,
+            next,
+            bytes: 0,
+            content: Content::Nothing,
+        });
     }
 
     fn failed(&mut self, error: &KafkaError) {
@@ -196,7 +257,7 @@ impl Reader {
                     | RDKafkaErrorCode::UnknownPartition
             )
         ) {
-            self.missing.get_or_insert_with(|| Missing {
+            self.troubles.missing.get_or_insert_with(|| Missing {
                 since: Instant::now(),
                 asked: Instant::now(),
                 wait: events
@@ -211,12 +272,52 @@ impl Reader {
         );
         if denied || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
             self.buffer.fail(format!("reading the topic failed for good: {error}"));
+            return;
+        }
+        match trouble(error) {
+            Trouble::Skipped => {
+                let places = named(&behind(&*self.consumer, &events.topic));
+                self.unreadable(&format!("{places} cannot be read: {error}"));
+            }
+            Trouble::Stuck => {
+                let now = Instant::now();
+                let stuck = self.troubles.stuck.get_or_insert_with(|| {
+                    let wait = events
+                        .waits
+                        .wait_for(events.system.clone(), format!("reading the topic {}", events.topic));
+                    Stuck::new(now, behind(&*self.consumer, &events.topic), wait)
+                });
+                if let Some(reason) = stuck.failed(now, &error.to_string()) {
+                    self.troubles.stuck = None;
+                    self.unreadable(&reason);
+                }
+            }
+            Trouble::Other => self.troubles.told.tell(&events.topic, error),
+        }
+    }
+
+    fn unreadable(&self, reason: &str) {
+        self.buffer.fail(format!(
+            "{reason}; mend the records, or have the group pass over them (kafka-consumer-groups.sh --reset-offsets)"
+        ));
+    }
+
+    /// Whether the partitions that stood still have moved on.
+    fn look_at_stuck(&mut self) {
+        let now = Instant::now();
+        let Some(stuck) = self.troubles.stuck.as_mut().filter(|stuck| stuck.wants_look(now)) else {
+            return;
+        };
+        if stuck.is_over(now, &behind(&*self.consumer, &self.consumer.context().topic)) {
+            self.troubles.stuck = None;
         }
     }
 
     /// Whether a topic that was gone is back; after a while the source ends with an error.
     fn look_for_topic(&mut self) {
-        let Some(missing) = &mut self.missing else { return };
+        let Some(missing) = &mut self.troubles.missing else {
+            return;
+        };
         if missing.asked.elapsed() < ASK_FOR_TOPIC {
             return;
         }
@@ -225,14 +326,14 @@ impl Reader {
         let metadata = self.consumer.fetch_metadata(Some(topic), ASK_FOR_TOPIC);
         if is_known(&metadata) {
             missing.wait.passed();
-            self.missing = None;
+            self.troubles.missing = None;
         } else if is_unknown(&metadata) {
             missing.wait.failed("the brokers do not know the topic any more");
             if missing.since.elapsed() >= TOPIC_GONE {
                 self.buffer.fail(format!(
                     "the topic `{topic}` is gone; what was not read of it is lost. Make it again, and start again"
                 ));
-                self.missing = None;
+                self.troubles.missing = None;
             }
         } else {
             // Nobody can say: the brokers are away, which is waited for.

@@ -60,6 +60,13 @@ impl SourceEvents {
             .client
             .get("max.poll.interval.ms")
             .and_then(|ms| ms.parse().ok());
+        // From 0 on: the first loss would otherwise be no increase, and raise no alert.
+        for name in [
+            "sightstream_source_records_lost_total",
+            "sightstream_source_lost_commits_total",
+        ] {
+            metrics::counter!(name, "table" => table.to_string()).increment(0);
+        }
         let half = Duration::from_millis(max_poll_interval.unwrap_or(300_000) / 2);
         Self {
             buffer,

@@ -6,8 +6,10 @@ mod commit;
 mod consumer;
 mod events;
 mod gaps;
+mod guard;
 mod record;
 mod start;
+mod stuck;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +27,7 @@ use crate::format::RecordDecoder;
 use crate::{Admission, ConnectorError, Epoch, Position, Source, SourceContext, Tombstone, Waits};
 use buffer::{Buffer, Content, Entry, Taken};
 use commit::{Outcome, outcome};
-use consumer::Reader;
+use consumer::{Reader, Troubles};
 use events::SourceConsumer;
 pub(super) use record::source_record;
 use start::{Standing, committed, connect, standings};
@@ -115,7 +117,8 @@ impl KafkaSource {
             decoder: decoder.clone(),
             bad_data,
             tombstones,
-            missing: None,
+            troubles: Troubles::default(),
+            ended: None,
             targets: if context.until_caught_up {
                 targets
             } else {
@@ -124,7 +127,10 @@ impl KafkaSource {
         };
         let thread = std::thread::Builder::new()
             .name(format!("kafka-{table}"))
-            .spawn(move || reader.run())
+            .spawn(move || {
+                let buffer = Arc::clone(&reader.buffer);
+                guard::failing(&buffer, || reader.run());
+            })
             .map_err(|error| ConnectorError::Internal(format!("no thread for the Kafka consumer: {error}")))?;
         let pending = context.until_caught_up.then(|| {
             Mutex::new(Pending {

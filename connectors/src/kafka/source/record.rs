@@ -4,7 +4,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use crate::{Origin, OriginKind, SourceRecord};
 
-/// What a record and its place take in memory, besides its row.
+/// What a record and its place take in memory, besides its decoded row.
 pub(super) fn held_bytes(record: &SourceRecord) -> usize {
     let headers = record.headers.iter();
     let headers: usize = headers

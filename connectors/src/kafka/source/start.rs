@@ -123,7 +123,9 @@ fn look(
     for &partition in partitions {
         let (low, end) = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
         let start = match (committed.get(&partition), start) {
-            (Some(&wanted), _) if wanted < low || wanted > end => {
+            // With read_committed the end is that of the committed records. An open transaction holds it back, so that a
+            // position beyond it is no gap.
+            (Some(&wanted), _) if wanted < low || (wanted > end && !consumer.context().read_committed) => {
                 gaps.push(Gap {
                     partition,
                     wanted,
