@@ -7,7 +7,7 @@ pub(crate) const OPENED: &str = "sightstream_media_opened_total";
 pub(crate) const FRAMES: &str = "sightstream_video_frames_total";
 
 /// Videos whose end is missing, or of which some frames do not decode, that were used all the same.
-pub(crate) const TRUNCATED: &str = "sightstream_videos_truncated_total";
+pub(crate) const TRUNCATED: &str = "sightstream_video_truncated_total";
 
 /// A counter, or one of those that a label tells apart.
 #[derive(Debug, PartialEq, Eq)]

@@ -88,8 +88,6 @@ fn frames_and_cut_files_are_counted() {
             reader
                 .read(&content, &reading, &|frame| frame)
                 .expect("what there is is read");
-            let work = reader.last_video_work();
-            assert!(work.used == 8 && work.decoded >= 7, "{work:?}");
         }
     });
     let told = recorder.handle().render();

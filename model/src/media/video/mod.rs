@@ -16,7 +16,7 @@
 //! | name | kind | what |
 //! | --- | --- | --- |
 //! | `sightstream_video_frames_total{kind}` | counter | packets that went to a decoder (`decoded`), frames that became pixels (`used`) |
-//! | `sightstream_videos_truncated_total` | counter | videos whose end is missing, or of which some frames do not decode, that were used all the same |
+//! | `sightstream_video_truncated_total` | counter | videos whose end is missing, or of which some frames do not decode, that were used all the same |
 
 mod bitstream;
 mod container;
