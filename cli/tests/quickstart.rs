@@ -98,7 +98,10 @@ fn the_searches_of_the_sample_find_a_moment_and_a_page() {
     let quickstart = output(command);
     let text = stdout(&quickstart);
     assert_eq!(code(&quickstart), 0, "{text}{}", stderr(&quickstart));
-    assert!(text.contains("50 images, 2 videos, 1 document and 16 texts in"), "{text}");
+    assert!(
+        text.contains("50 images, 2 videos, 1 document and 16 texts in"),
+        "{text}"
+    );
     let film = best(&text, "By another film");
     assert!(film.ends_with("seven_places.mp4 1:30-2:00"), "{text}");
     let photograph = best(&text, "By a photo of a page");

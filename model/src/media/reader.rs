@@ -67,7 +67,7 @@ pub struct Reader {
 
 #[derive(Debug)]
 enum Opened {
-    Video(Video),
+    Video(Box<Video>),
     Document(Document),
 }
 
@@ -163,7 +163,7 @@ impl Opened {
         counter!(OPENED).increment(1);
         match kind {
             Kind::Document => Document::open(content).map(Self::Document),
-            Kind::Video | Kind::Other => Video::open(content, reading.limits).map(Self::Video),
+            Kind::Video | Kind::Other => Video::open(content, reading.limits).map(Box::new).map(Self::Video),
         }
     }
 

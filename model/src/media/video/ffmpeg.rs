@@ -9,7 +9,7 @@ use crate::media::failure::Failure;
 
 /// What FFmpeg says of an error code.
 pub(super) fn described(code: c_int) -> String {
-    let mut text = [0 as c_char; ffi::AV_ERROR_MAX_STRING_SIZE as usize];
+    let mut text = [0 as c_char; ffi::AV_ERROR_MAX_STRING_SIZE];
     // SAFETY: the buffer is as long as is said, and FFmpeg ends what it writes with a zero.
     unsafe {
         ffi::av_strerror(code, text.as_mut_ptr(), text.len());

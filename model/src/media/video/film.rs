@@ -1,5 +1,7 @@
 //! Clips of a video that FFmpeg decodes.
 
+use std::ops::Range;
+
 use image::RgbImage;
 
 use super::ffmpeg::Frame;
@@ -11,7 +13,7 @@ use crate::fetch::Content;
 use crate::media::DecodeLimits;
 use crate::media::failure::Failure;
 
-/// After so many clips that disagreed with the index it is not asked any more.
+/// After so many clips in a row that disagreed with the index it is not asked any more.
 const DOUBTS: u32 = 2;
 
 /// A video that FFmpeg decodes.
@@ -19,13 +21,14 @@ const DOUBTS: u32 = 2;
 pub(super) struct Film {
     player: Player,
     canvas: Canvas,
-    /// How many clips disagreed with the index.
+    /// How many clips in a row disagreed with the index.
     doubts: u32,
-    /// Whether leaving out what is not needed has proved right so far.
-    shortcuts: bool,
-    /// The frames that the container's own index has, where it has more than there are.
+    /// Whether the container's own index goes on behind the end of the file.
     is_cut: bool,
+    /// Whether there were frames that do not decode.
     is_damaged: bool,
+    /// How many frames became part of a clip.
+    used: u64,
 }
 
 /// What turns decoded frames into pixels.
@@ -33,7 +36,6 @@ pub(super) struct Film {
 struct Canvas {
     converter: Converter,
     turn: Turn,
-    used: u64,
 }
 
 impl Canvas {
@@ -41,7 +43,6 @@ impl Canvas {
     fn draw(&mut self, frame: &Frame, size: &mut Option<(u32, u32)>) -> Result<RgbImage, Failure> {
         let image = self.converter.convert(frame, *size)?;
         size.get_or_insert(image.dimensions());
-        self.used += 1;
         Ok(Turn::of_frame(frame).unwrap_or(self.turn).apply(image))
     }
 }
@@ -69,10 +70,9 @@ impl Film {
             canvas: Canvas {
                 converter: Converter::new(),
                 turn,
-                used: 0,
             },
-            shortcuts: true,
             is_damaged: false,
+            used: 0,
         })
     }
 
@@ -83,7 +83,7 @@ impl Film {
     pub(super) fn counts(&self) -> FrameCounts {
         FrameCounts {
             decoded: self.player.decoded(),
-            used: self.canvas.used,
+            used: self.used,
             all: self.player.index().frames() as u64,
         }
     }
@@ -102,13 +102,28 @@ impl Film {
         if within.is_empty() {
             return Err(self.no_frame(span));
         }
-        let ranks: Vec<u32> = uniform(within.len() as u32, frames)
-            .into_iter()
-            .map(|rank| within.start + rank)
-            .collect();
+        let clip = self.clip_of(within, span, frames, fit)?;
+        self.used += clip.len() as u64;
+        Ok(clip)
+    }
+
+    fn clip_of(
+        &mut self,
+        within: Range<u32>,
+        span: (f64, f64),
+        frames: u32,
+        fit: &dyn Fn(RgbImage) -> RgbImage,
+    ) -> Result<Vec<RgbImage>, Failure> {
         if self.doubts < DOUBTS {
+            let ranks: Vec<u32> = uniform(within.len() as u32, frames)
+                .into_iter()
+                .map(|rank| within.start + rank)
+                .collect();
             match self.picked(&ranks, fit) {
-                Ok(clip) => return Ok(clip),
+                Ok(clip) => {
+                    self.doubts = 0;
+                    return Ok(clip);
+                }
                 Err(Miss::Failed(failure)) => return Err(failure),
                 Err(Miss::Disagrees(why)) => {
                     tracing::debug!(
@@ -133,24 +148,15 @@ impl Film {
         }
     }
 
-    /// The frames of these ranks by the index: leaving out what is not needed, and if that fails, with all of it.
+    /// The frames of these ranks, by the index.
     fn picked(&mut self, ranks: &[u32], fit: &dyn Fn(RgbImage) -> RgbImage) -> Result<Vec<RgbImage>, Miss> {
-        loop {
-            let (mut clip, mut size) = (Vec::with_capacity(ranks.len()), None);
-            let canvas = &mut self.canvas;
-            let outcome = self.player.pick(ranks, self.shortcuts, &mut |_, frame| {
-                clip.push(fit(canvas.draw(frame, &mut size)?));
-                Ok(true)
-            });
-            match outcome {
-                Ok(()) => return Ok(clip),
-                Err(Miss::Disagrees(why)) if self.shortcuts => {
-                    tracing::debug!(why, "a video cannot be decoded with frames left out");
-                    self.shortcuts = false;
-                }
-                Err(miss) => return Err(miss),
-            }
-        }
+        let (mut clip, mut size) = (Vec::with_capacity(ranks.len()), None);
+        let canvas = &mut self.canvas;
+        self.player.pick(ranks, &mut |_, frame| {
+            clip.push(fit(canvas.draw(frame, &mut size)?));
+            Ok(true)
+        })?;
+        Ok(clip)
     }
 
     /// Decodes through a span and counts its frames.

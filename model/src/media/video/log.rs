@@ -72,11 +72,14 @@ impl Budget {
 
 /// The levels at which FFmpeg's lines are logged. What FFmpeg calls an error is one of a medium, whose row says so itself.
 fn level(level: c_int) -> Option<tracing::Level> {
-    match level {
-        ..=ffi::AV_LOG_ERROR => Some(tracing::Level::WARN),
-        ..=ffi::AV_LOG_WARNING => Some(tracing::Level::DEBUG),
-        ..=ffi::AV_LOG_VERBOSE => Some(tracing::Level::TRACE),
-        _ => None,
+    if level <= ffi::AV_LOG_ERROR {
+        Some(tracing::Level::WARN)
+    } else if level <= ffi::AV_LOG_WARNING {
+        Some(tracing::Level::DEBUG)
+    } else if level <= ffi::AV_LOG_VERBOSE {
+        Some(tracing::Level::TRACE)
+    } else {
+        None
     }
 }
 

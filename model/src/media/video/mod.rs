@@ -89,7 +89,7 @@ pub struct Video {
 #[derive(Debug)]
 enum Pictures {
     Film(Box<Film>),
-    Animation(Animation),
+    Animation(Box<Animation>),
 }
 
 impl Video {
@@ -109,7 +109,7 @@ impl Video {
         let head = content.head().map_err(unreadable)?;
         let pictures = if webp::is_animated(&head) {
             let bytes = content.bytes().map_err(unreadable)?;
-            Pictures::Animation(Animation::open(bytes, limits)?)
+            Pictures::Animation(Box::new(Animation::open(bytes, limits)?))
         } else {
             Pictures::Film(Box::new(Film::open(content, limits, options.threads.get())?))
         };

@@ -179,7 +179,9 @@ fn pixel_format(number: c_int) -> Option<ffi::AVPixelFormat> {
     unsafe {
         let format: ffi::AVPixelFormat = match number {
             // The numbers of an enumeration of FFmpeg's, checked against its own range before they become one.
-            0.. if number < ffi::AVPixelFormat::AV_PIX_FMT_NB as c_int => std::mem::transmute::<c_int, _>(number),
+            0.. if number < ffi::AVPixelFormat::AV_PIX_FMT_NB as c_int => {
+                std::mem::transmute::<c_int, ffi::AVPixelFormat>(number)
+            }
             _ => return None,
         };
         (!ffi::av_pix_fmt_desc_get(format).is_null()).then_some(format)

@@ -4,26 +4,23 @@
 //! checked against the index: a frame that does not come, comes twice, or comes out of order is a [`Miss`], and the caller
 //! goes another way.
 
+mod position;
+
 use std::collections::BTreeSet;
 
 use ffmpeg_next::ffi;
 
-use super::bitstream::Syntax;
-use super::container::Container;
-use super::decoder::{Decoder, Received};
-use super::ffmpeg::{Frame, Packet};
-use super::index::{Index, UNSEEN};
 use crate::fetch::Content;
 use crate::media::DecodeLimits;
 use crate::media::failure::Failure;
+use crate::media::video::bitstream::Syntax;
+use crate::media::video::container::Container;
+use crate::media::video::decoder::{Decoder, Received};
+use crate::media::video::ffmpeg::{Frame, Packet};
+use crate::media::video::index::{Index, UNSEEN};
 
 /// Up to so many packets are read, and decoded where they have to be, rather than sought past.
 const NEAR: usize = 16;
-
-/// How far behind the wanted packet reading goes on before it is taken to be passed, in bytes, or packets where the container
-/// does not say where they stand.
-const PASSED_BYTES: i64 = 16 << 20;
-const PASSED_PACKETS: usize = 4096;
 
 /// How often a decoder may fail in a row without taking a packet.
 const FAILURES: u32 = 1000;
@@ -161,8 +158,8 @@ impl Player {
         (entry.rank != UNSEEN).then_some(entry.rank)
     }
 
-    /// Decodes the frames of these ranks, which ascend. With `shortcuts` frames that are not needed are left out.
-    pub(super) fn pick(&mut self, ranks: &[u32], shortcuts: bool, see: See<'_>) -> Result<(), Miss> {
+    /// Decodes the frames of these ranks, which ascend. Frames that are not needed are left out.
+    pub(super) fn pick(&mut self, ranks: &[u32], see: See<'_>) -> Result<(), Miss> {
         let wanted: Vec<Wanted> = ranks
             .iter()
             .map(|&rank| {
@@ -171,14 +168,14 @@ impl Player {
                 Wanted { rank, place, key }
             })
             .collect();
-        let outcome = self.pick_wanted(&wanted, shortcuts, see);
+        let outcome = self.pick_wanted(&wanted, see);
         if outcome.is_err() {
             self.run = None;
         }
         outcome
     }
 
-    fn pick_wanted(&mut self, mut wanted: &[Wanted], shortcuts: bool, see: See<'_>) -> Result<(), Miss> {
+    fn pick_wanted(&mut self, mut wanted: &[Wanted], see: See<'_>) -> Result<(), Miss> {
         let Some((first, last)) = wanted.first().zip(wanted.last()) else {
             return Ok(());
         };
@@ -189,7 +186,7 @@ impl Player {
             wanted = &wanted[1..];
         }
         if let Some(first) = wanted.first()
-            && !self.is_ahead(first, shortcuts)
+            && !self.is_ahead(first)
             && !self.restart(first.key)?
         {
             return Err(Miss::Disagrees("a key frame is not found again"));
@@ -210,7 +207,7 @@ impl Player {
                         }
                     }
                 }
-                Received::Hungry => self.feed(wanted, last, shortcuts)?,
+                Received::Hungry => self.feed(wanted, last)?,
                 Received::Failed if failures < FAILURES => failures += 1,
                 Received::Failed => return Err(Miss::Disagrees("the decoder fails")),
                 Received::End => return Err(Miss::Disagrees("frames do not come")),
@@ -220,7 +217,7 @@ impl Player {
     }
 
     /// Whether the decoder reaches a frame by going on, and that is the shorter way.
-    fn is_ahead(&self, wanted: &Wanted, shortcuts: bool) -> bool {
+    fn is_ahead(&self, wanted: &Wanted) -> bool {
         let Some(run) = self.run.filter(|_| !self.drained) else {
             return false;
         };
@@ -228,7 +225,7 @@ impl Player {
             Some(last) => last < wanted.rank,
             None => wanted.place >= run && self.rank_or_first(run) <= wanted.rank,
         };
-        is_ahead && (wanted.key < self.next + NEAR || (shortcuts && self.index.entry(wanted.key).resets()))
+        is_ahead && (wanted.key < self.next + NEAR || self.index.entry(wanted.key).resets())
     }
 
     /// The rank of the frame of a packet; that of the first one where it has none.
@@ -240,10 +237,10 @@ impl Player {
     }
 
     /// Gives the decoder the next packet that it needs.
-    fn feed(&mut self, wanted: &[Wanted], last: u32, shortcuts: bool) -> Result<(), Miss> {
+    fn feed(&mut self, wanted: &[Wanted], last: u32) -> Result<(), Miss> {
         const LOST: Miss = Miss::Disagrees("a key frame is not found again");
         if let Some(next) = wanted.iter().find(|wanted| wanted.place >= self.next) {
-            let resets = shortcuts && self.index.entry(next.key).resets();
+            let resets = self.index.entry(next.key).resets();
             // What is on its way in the decoder comes with the packets that follow.
             let is_idle = wanted.iter().all(|wanted| wanted.place >= self.next);
             if next.key > self.next + NEAR && resets {
@@ -264,7 +261,7 @@ impl Player {
             let entry = self.index.entry(self.next);
             let is_wanted = entry.rank != UNSEEN && wanted.iter().any(|wanted| wanted.rank == entry.rank);
             // Behind the last wanted frame the next clip may go on.
-            let is_passed_by = shortcuts && !is_wanted && (entry.rank == UNSEEN || entry.rank < last);
+            let is_passed_by = !is_wanted && (entry.rank == UNSEEN || entry.rank < last);
             if is_passed_by && entry.is_disposable() {
                 self.leave_out();
                 continue;
@@ -303,30 +300,6 @@ impl Player {
         self.decoder.send(Some(&self.packet));
         self.leave_out();
         self.decoded += 1;
-    }
-
-    /// Passes the packet that was read.
-    fn leave_out(&mut self) {
-        self.is_read = false;
-        self.next += 1;
-    }
-
-    /// Reads the next packet, unless it is read. `false` where there is none any more.
-    fn read(&mut self) -> Result<bool, Miss> {
-        while !self.is_read {
-            if !self.container.read(&mut self.packet) {
-                return Ok(false);
-            }
-            // As in the index, packets without data do not count.
-            if self.packet.get().size == 0 {
-                continue;
-            }
-            if !self.index.may_be(self.next, self.packet.get()) {
-                return Err(Miss::Disagrees("the packets are others than before"));
-            }
-            self.is_read = true;
-        }
-        Ok(true)
     }
 
     /// What a frame is, if the index knows it and the decoder could make it.
@@ -385,57 +358,5 @@ impl Player {
                 Received::Failed | Received::End => return Ok(()),
             }
         }
-    }
-
-    /// Begins anew with the packet at a place. `false` if it is not found.
-    fn restart(&mut self, place: usize) -> Result<bool, Failure> {
-        self.decoder.flush();
-        self.waiting.clear();
-        self.last = None;
-        self.drained = false;
-        let found = (self.is_read && self.next == place) || self.go_to(place)?;
-        self.run = found.then_some(place);
-        Ok(found)
-    }
-
-    /// Makes the packet at a place the next one. `false` if it is not found.
-    fn go_to(&mut self, place: usize) -> Result<bool, Failure> {
-        let (position, ticks) = (self.index.entry(place).position(), self.index.ticks(place));
-        if position >= 0 && self.container.seek_to_byte(position) && self.find(place) {
-            return Ok(true);
-        }
-        if self.container.seek_to_time(ticks) && self.find(place) {
-            return Ok(true);
-        }
-        // Some containers are not to be sought in exactly: from further back, then from the beginning.
-        let earlier = self.index.ticks(self.index.earlier_key(place));
-        if earlier < ticks && self.container.seek_to_time(earlier) && self.find(place) {
-            return Ok(true);
-        }
-        self.container = Container::open(&self.content, &self.limits)?;
-        Ok(self.find(place))
-    }
-
-    /// Reads on to the packet at a place.
-    fn find(&mut self, place: usize) -> bool {
-        self.is_read = false;
-        let position = self.index.entry(place).position();
-        let mut unplaced = 0;
-        while self.container.read(&mut self.packet) {
-            let packet = self.packet.get();
-            if self.index.is(place, packet) {
-                (self.is_read, self.next) = (true, place);
-                return true;
-            }
-            match packet.pos >= 0 && position >= 0 {
-                true if packet.pos > position.saturating_add(PASSED_BYTES) => return false,
-                true => {}
-                false => unplaced += 1,
-            }
-            if unplaced > PASSED_PACKETS.max(place) {
-                return false;
-            }
-        }
-        false
     }
 }
