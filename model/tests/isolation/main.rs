@@ -7,6 +7,7 @@ mod files;
 mod processes;
 mod service;
 mod support;
+mod videos;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ fn trials() -> Vec<Trial> {
         .chain(files::TESTS)
         .chain(processes::TESTS)
         .chain(service::TESTS)
+        .chain(videos::TESTS)
     {
         trials.push(Trial::test(*name, move || -> Result<(), Failed> {
             test();
