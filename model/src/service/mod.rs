@@ -163,7 +163,9 @@ impl EmbeddingService {
         options.validate()?;
         metrics::describe();
         let (dimension, model_name) = (backend.dimension(), backend.model_name().to_owned());
-        let fingerprint = options.segmentation.fingerprint(backend.fingerprint());
+        let fingerprint = options
+            .merge
+            .fingerprint(&options.segmentation.fingerprint(backend.fingerprint()));
         let pipeline = Arc::new(Pipeline::new(Arc::new(prepare), &options)?);
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -4,8 +4,10 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+use crate::checkpoint::short_digest;
 use crate::error::ModelError;
 use crate::fetch::FetchedBytes;
 use crate::isolation::DecoderIsolation;
@@ -19,6 +21,16 @@ pub enum Merge {
     Max,
     /// Their centroid: what most parts show.
     Centroid,
+}
+
+impl Merge {
+    /// What tells vectors of a model that were merged so from others: `model`, the fingerprint so far, by the default.
+    pub fn fingerprint(self, model: &str) -> String {
+        match self {
+            Self::Max => model.to_owned(),
+            Self::Centroid => short_digest(Sha256::new().chain_update(format!("{model} merge=centroid"))),
+        }
+    }
 }
 
 /// How much the service does at once, and so how much memory it may hold.
@@ -151,6 +163,13 @@ mod tests {
         let options = ServiceOptions::default();
         options.validate().expect("the defaults are valid");
         assert_eq!(options.effective_queue_tokens(), 2 * options.max_batch_tokens);
+    }
+
+    #[test]
+    fn merging_in_another_way_is_another_fingerprint() {
+        assert_eq!(Merge::Max.fingerprint("0123456789ab"), "0123456789ab");
+        let other = Merge::Centroid.fingerprint("0123456789ab");
+        assert!(other.len() == 12 && other != "0123456789ab");
     }
 
     #[test]

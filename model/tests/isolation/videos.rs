@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use sightstream_model::fetch::{Content, Fetched, Identity, MediaFile};
-use sightstream_model::isolation::{Decoder, DecoderIsolation, FittedAnswer};
+use sightstream_model::isolation::{Decoder, DecoderIsolation, FittedAnswer, WorkerOptions};
 use sightstream_model::media::{DecodeLimits, Media, Parts, Question, Segmentation};
 use sightstream_model::reference::Fragment;
 
@@ -22,6 +22,10 @@ pub const TESTS: &[Test] = &[
         "videos_that_are_read_by_turns_are_opened_once_each",
         videos_that_are_read_by_turns_are_opened_once_each,
     ),
+    (
+        "large_videos_by_turns_need_no_more_than_a_small_plan_gives",
+        large_videos_by_turns_need_no_more_than_a_small_plan_gives,
+    ),
 ];
 
 /// Longer than one clip here, so that it has windows.
@@ -34,16 +38,13 @@ const SEGMENTATION: Segmentation = Segmentation {
 
 /// A minute of video.
 fn video(folder: &Path, name: &str, number: u8) -> Fetched {
+    made(folder, name, number, "testsrc2=size=160x120:rate=10:duration=60")
+}
+
+fn made(folder: &Path, name: &str, number: u8, source: &str) -> Fetched {
     let path = folder.join(name);
     let made = Command::new("ffmpeg")
-        .args([
-            "-v",
-            "error",
-            "-f",
-            "lavfi",
-            "-i",
-            "testsrc2=size=160x120:rate=10:duration=60",
-        ])
+        .args(["-v", "error", "-f", "lavfi", "-i", source])
         .args(["-c:v", "libx264", "-pix_fmt", "yuv420p", "-preset", "ultrafast"])
         .arg(&path)
         .status();
@@ -127,4 +128,23 @@ fn videos_that_are_read_by_turns_are_opened_once_each() {
         }
     });
     assert_eq!(counted, "sightstream_media_opened_total 3");
+}
+
+fn large_videos_by_turns_need_no_more_than_a_small_plan_gives() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = "testsrc2=size=1920x1080:rate=4:duration=12";
+    let videos =
+        [("a.mp4", 1), ("b.mp4", 2), ("c.mp4", 3)].map(|(name, number)| made(folder.path(), name, number, source));
+    // The least that a memory limit gives to a worker.
+    let options = WorkerOptions {
+        memory: 128 << 20,
+        ..workers("sound")
+    };
+    let decoder = decoder(DecoderIsolation::Workers(options));
+    for part in parts(&decoder, &videos[0]) {
+        for video in &videos {
+            let clip = window(&decoder, video, &part);
+            assert!(matches!(clip, Media::Clip(frames) if frames.len() == 8));
+        }
+    }
 }

@@ -29,7 +29,8 @@ pub async fn look(encoder: &EncoderArgs) -> anyhow::Result<(Facts, Option<Vector
     let name = encoder.model.as_deref().unwrap_or("demo");
     Ok(match inspected {
         Ok(Some(mut found)) => {
-            found.fingerprint = encoder.segmentation.segmentation().fingerprint(&found.fingerprint);
+            let of_parts = encoder.segmentation.segmentation().fingerprint(&found.fingerprint);
+            found.fingerprint = encoder.merge.unwrap_or_default().fingerprint(&of_parts);
             let facts = vec![(Level::Ok, described(&found)), memory(&found)];
             let space = VectorSpace {
                 dimension: found.dimension,
