@@ -69,6 +69,9 @@ impl<T: Clone> Seat<T> {
     }
 }
 
+/// A seat, and the flight itself for the first caller, who must start it.
+pub(super) type Boarding<T> = (Seat<T>, Option<Arc<Flight<T>>>);
+
 /// All requests of a kind in flight.
 #[derive(Debug)]
 pub(super) struct Flights<T = Vector> {
@@ -100,11 +103,7 @@ impl<T> Flights<T> {
 
     /// A seat on the flight of this request. The first caller also gets the flight itself, and must start it. `reference`
     /// is what the request names, where the caller has read it already.
-    pub(super) fn join(
-        &self,
-        request: Request,
-        reference: Option<MediaReference>,
-    ) -> Result<(Seat<T>, Option<Arc<Flight<T>>>), EmbedError> {
+    pub(super) fn join(&self, request: Request, reference: Option<MediaReference>) -> Result<Boarding<T>, EmbedError> {
         let mut state = self.lock();
         if let Some(stopped) = &state.stopped {
             return Err(stopped.clone());
