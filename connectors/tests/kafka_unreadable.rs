@@ -109,6 +109,8 @@ async fn dead_letters_that_cannot_be_read_are_an_error() {
     let damaged = [RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_MSG];
     cluster.request_errors(RDKafkaApiKey::Fetch, &damaged);
     let mut letters = kept.read(false);
-    let error = within(letters.next()).await.err().expect("the records are damaged");
+    let Err(error) = within(letters.next()).await else {
+        panic!("the records are damaged")
+    };
     assert!(error.to_string().contains("cannot be read: "), "{error}");
 }
