@@ -23,6 +23,7 @@ mod ids;
 mod payload;
 mod points;
 mod probe;
+mod refusals;
 mod search;
 mod sink;
 #[cfg(feature = "testing")]

@@ -12,6 +12,7 @@ use super::collection::{Description, Wanted, name_problem};
 use super::config::SinkConfig;
 use super::ids::PointId;
 use super::points::{Point, PointReader, Vectors};
+use super::refusals::Refusals;
 use crate::{ConnectorError, Deletion, Rejection, Rejections, Sink, VectorSpace};
 
 /// Writes rows to one Qdrant.
@@ -23,6 +24,7 @@ pub(crate) struct QdrantSink {
     /// The collections written to so far, by the name the table or the row gives. The lock is held while a batch is
     /// written, so that batches go one after the other.
     collections: Mutex<HashMap<String, Description>>,
+    refusals: Mutex<Refusals>,
 }
 
 /// A row's point, on its way.
@@ -49,6 +51,7 @@ impl QdrantSink {
             reader,
             space,
             collections: Mutex::new(HashMap::new()),
+            refusals: Mutex::default(),
         };
         if let Some(alias) = &sink.config.collection
             && let Some(found) = sink.wanted().find_or_create(sink.backend.as_ref(), alias, None).await?
@@ -133,6 +136,46 @@ impl QdrantSink {
         )))
     }
 
+    /// Writes `pending` to `collection`; of the points of one id only the last, unless that is refused: then the one before
+    /// it stands. Gives what is refused.
+    ///
+    /// # Errors
+    /// [`ConnectorError::Refused`] if it is not the points that are refused, but all writing.
+    async fn upsert(
+        &self,
+        collection: &Description,
+        mut pending: Vec<Pending>,
+    ) -> Result<Vec<Rejection>, ConnectorError> {
+        let mut rejections = Vec::new();
+        while !pending.is_empty() {
+            let (last, mut earlier) = last_of_each_id(pending);
+            let (places, points): (Vec<(usize, PointId)>, Vec<Point>) = last
+                .into_iter()
+                .map(|pending| ((pending.row, pending.point.id), pending.point))
+                .unzip();
+            let refused = self.backend.upsert(&collection.name, points).await?;
+            let accepted = places.len() - refused.len();
+            if !refused.is_empty() {
+                self.check_unchanged(collection).await?;
+            }
+            if let Some((count, reason)) = self.refusals.lock().await.note(&collection.name, accepted, &refused) {
+                return Err(self.backend.refusal(format!(
+                    "the collection '{}' has refused {count} points in a row, all for the same reason: {reason}",
+                    collection.name
+                )));
+            }
+            metrics::counter!("sightstream_qdrant_points_upserted_total").increment(accepted as u64);
+            let without: HashSet<PointId> = refused.iter().map(|(index, _)| places[*index].1).collect();
+            earlier.retain(|pending| without.contains(&pending.point.id));
+            pending = earlier;
+            rejections.extend(refused.into_iter().map(|(index, reason)| Rejection {
+                row: places[index].0,
+                reason,
+            }));
+        }
+        Ok(rejections)
+    }
+
     /// Removes points from the table's collection, if there is one yet.
     async fn delete(
         &self,
@@ -203,23 +246,7 @@ impl Sink for QdrantSink {
                     }),
                 }
             }
-            let (rows, points): (Vec<usize>, Vec<Point>) = last_of_each_id(fitting)
-                .into_iter()
-                .map(|pending| (pending.row, pending.point))
-                .unzip();
-            if points.is_empty() {
-                continue;
-            }
-            let refused = self.backend.upsert(&collection.name, points).await?;
-            if !refused.is_empty() {
-                self.check_unchanged(&collection).await?;
-            }
-            metrics::counter!("sightstream_qdrant_points_upserted_total")
-                .increment((rows.len() - refused.len()) as u64);
-            rejections.extend(refused.into_iter().map(|(index, reason)| Rejection {
-                row: rows[index],
-                reason,
-            }));
+            rejections.extend(self.upsert(&collection, fitting).await?);
         }
         if !rejections.is_empty() {
             metrics::counter!("sightstream_qdrant_rows_rejected_total").increment(rejections.len() as u64);
@@ -240,14 +267,14 @@ impl Sink for QdrantSink {
     }
 }
 
-/// Of the points of one id only the last, in the order of the rows.
-fn last_of_each_id(pending: Vec<Pending>) -> Vec<Pending> {
+/// Of the points of one id only the last, and apart from them the others; both in the order of the rows.
+fn last_of_each_id(pending: Vec<Pending>) -> (Vec<Pending>, Vec<Pending>) {
     let mut seen = HashSet::with_capacity(pending.len());
-    let mut kept: Vec<Pending> = pending
+    let (mut last, mut earlier): (Vec<_>, Vec<_>) = pending
         .into_iter()
         .rev()
-        .filter(|pending| seen.insert(pending.point.id))
-        .collect();
-    kept.reverse();
-    kept
+        .partition(|pending| seen.insert(pending.point.id));
+    last.reverse();
+    earlier.reverse();
+    (last, earlier)
 }

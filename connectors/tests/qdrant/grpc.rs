@@ -105,6 +105,71 @@ async fn a_write_outlives_a_restart_of_the_server() {
     );
 }
 
+/// Rows of these ids and payloads for the collection `media`.
+fn payloads(rows: &[(&str, &str)]) -> RecordBatch {
+    let text = |values: Vec<&str>| std::sync::Arc::new(arrow::array::StringArray::from(values));
+    columns(vec![
+        ("collection_name", false, text(vec!["media"; rows.len()])),
+        ("id", false, text(rows.iter().map(|(id, _)| *id).collect())),
+        ("vector", false, lists(&vec![Some(vec![1.0, 0.0]); rows.len()])),
+        (
+            "payload",
+            true,
+            text(rows.iter().map(|(_, payload)| *payload).collect()),
+        ),
+    ])
+}
+
+const POISON: &str = r#"{"poison": 1}"#;
+
+#[tokio::test]
+async fn of_rows_of_one_id_the_one_before_those_that_are_refused_stands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = TestServer::start(folder.path(), None).await.expect("the server starts");
+    server.refuse_payload_key("poison");
+    let batch = payloads(&[
+        ("1", r#"{"v": "old"}"#),
+        ("1", r#"{"v": "stands"}"#),
+        ("2", POISON),
+        ("1", POISON),
+        ("1", POISON),
+        ("3", "{}"),
+    ]);
+    let sink = open(&table(batch.schema(), &[("url", &server.url())]), &external())
+        .await
+        .expect("the sink opens");
+    let rejections = write(sink.as_ref(), &batch).await;
+    let rows: Vec<usize> = rejections.iter().map(|rejection| rejection.row).collect();
+    assert_eq!(rows, [2, 3, 4]);
+    let media = collection(&server.url(), "media").await;
+    let (points, _) = media.scroll(None, 100).await.expect("it can be read");
+    let values: Vec<_> = points.iter().map(|point| point.payload.get("v").cloned()).collect();
+    assert_eq!(values, [Some("stands".into()), None]);
+}
+
+#[tokio::test]
+async fn a_few_points_that_are_refused_are_at_fault_and_many_in_a_row_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = TestServer::start(folder.path(), None).await.expect("the server starts");
+    let ids: Vec<String> = (0..20).map(|id| id.to_string()).collect();
+    let rows: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), POISON)).collect();
+    let batch = payloads(&rows);
+    let sink = open(&table(batch.schema(), &[("url", &server.url())]), &external())
+        .await
+        .expect("the sink opens");
+    assert_eq!(write(sink.as_ref(), &batch).await, []);
+    server.refuse_payload_key("poison");
+    assert_eq!(write(sink.as_ref(), &batch.slice(0, 2)).await.len(), 2);
+    assert_eq!(write(sink.as_ref(), &payloads(&[("x", "{}")])).await, []);
+    assert_eq!(write(sink.as_ref(), &batch.slice(0, 10)).await.len(), 10);
+    let error = sink
+        .write(&batch.slice(10, 10))
+        .await
+        .expect_err("it is not the points");
+    assert!(error.to_string().contains("refused 20 points in a row"), "{error}");
+    assert!(error.to_string().contains("'poison' is refused"), "{error}");
+}
+
 #[tokio::test]
 async fn of_a_batch_only_the_refused_points_come_back() {
     let folder = tempfile::tempdir().expect("a folder");

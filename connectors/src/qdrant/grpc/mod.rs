@@ -19,6 +19,8 @@ use super::points::Point;
 use super::search::{Filter, Hit};
 use crate::{ConnectorError, Waits};
 
+const UPSERT: &str = "upsert";
+
 /// A Qdrant server.
 pub(crate) struct GrpcBackend {
     client: Qdrant,
@@ -49,6 +51,10 @@ impl GrpcBackend {
                 message: error.to_string(),
             })?;
         let retry = Retry::new(&system, waits);
+        if waits.is_some() {
+            // From 0 on, for alerts on its increase.
+            metrics::counter!("sightstream_qdrant_retries_total", "operation" => UPSERT).increment(0);
+        }
         Ok(Self {
             client,
             system,
@@ -70,7 +76,7 @@ impl GrpcBackend {
             self.client
                 .upsert_points(UpsertPointsBuilder::new(collection, points.to_vec()).wait(true))
         };
-        self.retry.run("upsert", request).await.map(|_| ())
+        self.retry.run(UPSERT, request).await.map(|_| ())
     }
 }
 

@@ -100,16 +100,17 @@ impl Retry {
 }
 
 /// The wait before the attempt `attempt` (from 2 up): between half and all of the doubled wait, or what the server asks
-/// for.
+/// for where that is more.
 fn wait_before(attempt: u32, error: &QdrantError) -> Duration {
-    if let QdrantError::ResourceExhaustedError {
-        retry_after_seconds, ..
-    } = error
-    {
-        return Duration::from_secs(*retry_after_seconds).min(LONGEST_ASKED);
-    }
     let doubled = FIRST_WAIT.saturating_mul(1 << (attempt - 2).min(16)).min(LONGEST_WAIT);
-    doubled.mul_f64(rand::random_range(0.5..=1.0))
+    let own = doubled.mul_f64(rand::random_range(0.5..=1.0));
+    match error {
+        // A server may ask for less than a second by 0.
+        QdrantError::ResourceExhaustedError {
+            retry_after_seconds, ..
+        } => Duration::from_secs(*retry_after_seconds).min(LONGEST_ASKED).max(own),
+        _ => own,
+    }
 }
 
 fn classify(error: &QdrantError) -> Failure {
@@ -194,6 +195,17 @@ mod tests {
             assert!(answer.is_err());
             assert_eq!(attempts.get(), 1, "{code:?}");
         }
+    }
+
+    #[test]
+    fn a_server_may_ask_for_more_and_never_for_no_wait_at_all() {
+        let asked = |seconds| QdrantError::ResourceExhaustedError {
+            status: Status::new(Code::ResourceExhausted, "slow down"),
+            retry_after_seconds: seconds,
+        };
+        assert!(wait_before(5, &asked(0)) >= FIRST_WAIT * 4);
+        assert_eq!(wait_before(2, &asked(3)), Duration::from_secs(3));
+        assert_eq!(wait_before(2, &asked(3600)), LONGEST_ASKED);
     }
 
     #[test]
