@@ -114,27 +114,49 @@ impl LinesFile {
         result
     }
 
-    /// Ends the last line, or takes it off if it was cut short: its row was not acknowledged, so it comes again.
+    /// Ends the last line, or takes it off if it was cut short: its row was not acknowledged, so it comes again. What does
+    /// not begin as a row is somebody else's, and stays.
     fn mend(&mut self) -> Result<()> {
         let length = self.file.metadata()?.len();
         let last = last_line(&mut self.file, length)?;
         if last.is_empty() {
             return Ok(());
         }
+        let (path, bytes) = (self.path.display(), last.len());
         if serde_json::from_slice::<IgnoredAny>(&last).is_ok() {
             return self.file.write_all(b"\n");
         }
-        let (path, bytes) = (self.path.display(), last.len());
+        if !last.starts_with(b"{") {
+            tracing::warn!(%path, bytes, "the file ends with a line that is no row and has no line end; ending it");
+            return self.file.write_all(b"\n");
+        }
         tracing::warn!(%path, bytes, "a line that was cut short is taken off the end");
         self.file.set_len(length - last.len() as u64)
     }
 }
 
 fn open(path: &Path) -> Result<File> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::create_dir_all(parent)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let is_new = !path.exists();
+    let made = parent.ancestors().take_while(|folder| !folder.exists()).count();
+    fs::create_dir_all(parent)?;
+    let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    if is_new {
+        // A new name is durable only when its folder is; the same holds for the folders that were made.
+        for folder in parent.ancestors().take(made + 1) {
+            let folder = if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            };
+            if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+                let (path, folder) = (path.display(), folder.display());
+                tracing::warn!(%path, %folder, %error, "a new file's folder cannot be synced; a crash of the machine may lose it");
+            }
+        }
     }
-    OpenOptions::new().create(true).read(true).append(true).open(path)
+    Ok(file)
 }
 
 /// What follows the last line end.
