@@ -24,6 +24,10 @@ pub trait Sink: Send + Sync {
         Err(ConnectorError::Internal("this sink cannot delete rows".into()))
     }
 
+    /// Forgets what was written and is not durable yet, where it has not left this process: its epoch was given up, and
+    /// another consumer writes its rows. By default there is nothing to forget.
+    async fn discard(&self) {}
+
     /// Returns when everything written so far is durable.
     async fn flush(&self) -> Result<(), ConnectorError>;
 

@@ -68,7 +68,7 @@ pub struct Admission {
 pub struct EpochLimits {
     /// The most records in an epoch.
     pub records: usize,
-    /// The most bytes of record values in an epoch.
+    /// The most bytes of an epoch: of its records and, where the source counts them, their decoded rows.
     pub bytes: usize,
     /// The longest wait after an epoch's first record.
     pub delay: Duration,

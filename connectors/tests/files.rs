@@ -363,6 +363,34 @@ async fn lines_are_appended_and_what_a_crash_cut_short_is_taken_off() {
 }
 
 #[tokio::test]
+async fn rows_of_an_epoch_that_was_given_up_are_not_in_a_later_part() {
+    let directory = TempDir::new().expect("a directory");
+    let out = table("filesystem", "sink", directory.path(), "json");
+    let sink = open_sink(&out, &SinkContext::default()).await.expect("the sink opens");
+    sink.write(&rows(&["given up"])).await.expect("the row is taken");
+    sink.discard().await;
+    sink.write(&rows(&["kept"])).await.expect("the row is taken");
+    sink.close().await.expect("the row is durable");
+    let parts: Vec<_> = fs::read_dir(directory.path()).expect("it is there").collect();
+    let [part] = parts.try_into().expect("one part");
+    let text = fs::read_to_string(part.expect("it can be read").path()).expect("it can be read");
+    assert_eq!(text, "{\"id\":\"kept\",\"n\":0}\n");
+}
+
+#[tokio::test]
+async fn a_last_line_that_is_no_row_is_left_as_it_is() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("notes.txt");
+    fs::write(&path, "a note\nanother, without an end").expect("the file can be written");
+    let sink = open_sink(&table("single_file", "sink", &path, "json"), &SinkContext::default()).await;
+    let sink = sink.expect("the sink opens");
+    sink.write(&rows(&["a"])).await.expect("the row is taken");
+    sink.close().await.expect("the row is durable");
+    let text = fs::read_to_string(&path).expect("it is there");
+    assert_eq!(text, "a note\nanother, without an end\n{\"id\":\"a\",\"n\":0}\n");
+}
+
+#[tokio::test]
 async fn a_last_line_that_is_whole_is_kept() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("out.jsonl");

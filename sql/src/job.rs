@@ -137,6 +137,7 @@ impl Job {
             computer: Arc::clone(&computer),
             failures: failures.clone(),
             progress: Arc::clone(&progress),
+            own_sinks: Vec::new(),
             other_keys: Once::new(),
         };
 
@@ -144,11 +145,13 @@ impl Job {
         for name in plan.tables(Arrival::Epochs) {
             let source = plan.open(&name, &context).await?;
             progress.watch(Arc::clone(&source));
+            progress.begin(&name);
             let statements = plan.statements(&sinks, |query| {
                 query.arrival == Arrival::Epochs && query.streams.contains(&name)
             });
             streams.push((pipeline(&name, statements), source));
         }
+        own_sinks(&mut streams);
         let mut wholes = Vec::new();
         for (index, (query, _)) in plan.queries.iter().enumerate() {
             if query.arrival == Arrival::Epochs {
@@ -233,6 +236,22 @@ impl Job {
             dead_lettered: self.progress.dead_lettered_by_reason(),
             elapsed: started.elapsed(),
         })
+    }
+}
+
+/// Tells each stream which sinks no other stream writes to.
+fn own_sinks(streams: &mut [(Pipeline, Arc<dyn Source>)]) {
+    let sinks_of = |(pipeline, _): &(Pipeline, Arc<dyn Source>)| -> Vec<Arc<SharedSink>> {
+        let statements = pipeline.statements.iter();
+        statements.map(|statement| Arc::clone(&statement.sink)).collect()
+    };
+    let of_all: Vec<_> = streams.iter().map(sinks_of).collect();
+    for (index, (pipeline, _)) in streams.iter_mut().enumerate() {
+        let is_others = |sink: &Arc<SharedSink>| {
+            let mut others = of_all.iter().enumerate().filter(|(other, _)| *other != index);
+            others.any(|(_, sinks)| sinks.iter().any(|other| Arc::ptr_eq(sink, other)))
+        };
+        pipeline.own_sinks = of_all[index].iter().filter(|sink| !is_others(sink)).cloned().collect();
     }
 }
 

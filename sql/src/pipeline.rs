@@ -42,6 +42,8 @@ pub(crate) struct Pipeline {
     pub computer: Arc<Computer>,
     pub failures: Failures,
     pub progress: Arc<Progress>,
+    /// The sinks that nothing else writes to at the same time.
+    pub own_sinks: Vec<Arc<SharedSink>>,
     /// Whether it was told that rows have other ids than their records' keys.
     pub other_keys: Once,
 }
@@ -127,6 +129,7 @@ impl Pipeline {
                 written = pipeline.write(epoch) => written?,
                 () = source.lost(&position) => {
                     pipeline.dropped(total);
+                    pipeline.discard().await;
                     continue;
                 }
             }
@@ -141,6 +144,14 @@ impl Pipeline {
         reader.join().await??;
         source.close().await?;
         Ok(())
+    }
+
+    /// Has the sinks forget what is left of an epoch that was given up. A sink that others write to at the same time keeps
+    /// it: what it holds may be theirs, and a row that is written twice is better than none.
+    async fn discard(&self) {
+        for sink in &self.own_sinks {
+            sink.sink.lock().await.discard().await;
+        }
     }
 
     fn dropped(&self, records: usize) {

@@ -80,6 +80,15 @@ impl Progress {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(source);
     }
 
+    /// Begins the counts of alerts at 0 for the source `table`: a counter that appears with its first value has not
+    /// increased.
+    pub(crate) fn begin(&self, table: &str) {
+        self.add_read(table, 0);
+        for code in ["bad_record", "refused", "not_found"] {
+            metrics::counter!("sightstream_dead_letters_total", "reason" => code).increment(0);
+        }
+    }
+
     pub(crate) fn add_read(&self, table: &str, records: usize) {
         self.read.fetch_add(records as u64, Ordering::Relaxed);
         metrics::counter!("sightstream_records_read_total", "table" => table.to_string()).increment(records as u64);

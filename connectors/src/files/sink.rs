@@ -116,6 +116,10 @@ impl Sink for PartsSink {
         Ok(rejections)
     }
 
+    async fn discard(&self) {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     async fn flush(&self) -> Result<(), ConnectorError> {
         // Kept until they are durable: a flush that failed can be tried again.
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner).clone();
