@@ -9,7 +9,8 @@ use sightstream_sql::{SqlError, SqlErrors};
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    done, also after SIGTERM or SIGINT let `run` finish what was in flight
-  1    it failed, or (embed) at least one input gave an error, or (check) something keeps the file from running
+  1    it failed, or (embed) at least one input gave an error, or (check) something keeps the file from running, or
+       (dead-letters replay) letters were left that cannot be sent
   2    the command line or the SQL file cannot be used; nothing was started
   130  a second SIGTERM or SIGINT ended `run` at once";
 

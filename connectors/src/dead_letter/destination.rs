@@ -23,7 +23,7 @@ pub enum ReplayDestination {
     Cluster(Connection),
     /// One topic for all records.
     Topic(Connection),
-    /// The topics of a job's tables, by name.
+    /// The topics of a job's source tables, by the table's name.
     Tables(BTreeMap<String, Connection>),
     /// A file of JSON lines, for records that came from files.
     File(PathBuf),
@@ -37,6 +37,9 @@ pub(super) struct Parcel {
     pub bytes: usize,
 }
 
+/// Tells places apart: a cluster's servers (none for a file), and the topic or the path.
+pub(super) type Address = (String, String);
+
 /// Where a parcel goes.
 pub(super) enum To {
     Topic(Connection),
@@ -44,6 +47,14 @@ pub(super) enum To {
 }
 
 impl To {
+    /// The place among those of all clusters.
+    pub fn address(&self) -> Address {
+        match self {
+            Self::Topic(connection) => (connection.servers.clone(), connection.topic.clone()),
+            Self::File(path) => (String::new(), path.display().to_string()),
+        }
+    }
+
     /// The place, for people.
     pub fn name(&self) -> String {
         match self {
@@ -112,12 +123,7 @@ impl ReplayDestination {
                 topic: topic.clone(),
                 ..connection.clone()
             })),
-            (Self::Tables(tables), OriginKind::Topic) => match tables.get(topic) {
-                Some(connection) => Ok(To::Topic(connection.clone())),
-                None => Err(format!(
-                    "no table of the job reads the topic {topic}: --to kafka://… sends it there"
-                )),
-            },
+            (Self::Tables(tables), OriginKind::Topic) => table_topic(tables, record).map(To::Topic),
             (Self::File(path), OriginKind::File) => Ok(To::File(path.clone())),
             (Self::Cluster(_) | Self::Tables(_), OriginKind::File) => Err(
                 "it came from a file: --to FILE writes it to another, --to kafka://HOST:PORT/TOPIC to a topic".into(),
@@ -126,6 +132,24 @@ impl ReplayDestination {
                 "it came from the topic {topic}: --to kafka://HOST:PORT sends it there"
             )),
         }
+    }
+}
+
+/// The topic of the table that `record` came from. A table may have another name by now: then the one that reads such a topic,
+/// if it is only one, since topics of several clusters may have the same name.
+fn table_topic(tables: &BTreeMap<String, Connection>, record: &SourceRecord) -> Result<Connection, String> {
+    let (topic, table) = (&record.origin.topic, &record.origin.table);
+    let mut reading = tables.values().filter(|connection| connection.topic == *topic);
+    let own = tables.get(table).filter(|connection| connection.topic == *topic);
+    match (own, reading.next(), reading.next()) {
+        (Some(connection), ..) | (None, Some(connection), None) => Ok(connection.clone()),
+        (None, Some(_), Some(_)) => Err(format!(
+            "several tables of the job read a topic {topic}, and none of them is {table}: --to kafka://… says which is \
+             meant"
+        )),
+        (None, None, _) => Err(format!(
+            "no table of the job reads the topic {topic}: --to kafka://… sends it there"
+        )),
     }
 }
 
@@ -155,6 +179,36 @@ fn headers(record: &SourceRecord, replays: u32) -> OwnedHeaders {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn topics_of_one_name_are_told_apart_by_the_table() {
+        let connection = |servers: &str| Connection {
+            servers: servers.into(),
+            topic: "media".into(),
+            client: BTreeMap::new(),
+        };
+        let record = |table: &str| SourceRecord {
+            value: None,
+            key: None,
+            headers: Vec::new(),
+            truncated: false,
+            origin: crate::Origin {
+                kind: OriginKind::Topic,
+                table: table.into(),
+                topic: "media".into(),
+                partition: 0,
+                offset: 0,
+                timestamp_ms: None,
+            },
+        };
+        let mut tables: BTreeMap<String, Connection> = [("one".into(), connection("a:1"))].into();
+        let to = |tables: &BTreeMap<_, _>, table: &str| table_topic(tables, &record(table)).map(|to| to.servers);
+        assert_eq!(to(&tables, "renamed"), Ok("a:1".into()));
+        tables.insert("two".into(), connection("b:1"));
+        assert_eq!(to(&tables, "one"), Ok("a:1".into()));
+        assert_eq!(to(&tables, "two"), Ok("b:1".into()));
+        assert!(to(&tables, "renamed").is_err());
+    }
 
     #[test]
     fn a_destination_is_a_cluster_a_topic_or_a_file() {

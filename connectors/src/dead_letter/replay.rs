@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::destination::{Parcel, ReplayDestination, To};
+use super::destination::{Address, Parcel, ReplayDestination, To};
 use super::kept::{KeptLetters, Place};
 use super::{Found, Selection};
 use crate::files::LinesFile;
@@ -103,7 +103,7 @@ pub async fn replay(
 struct Outbox<'a> {
     kept: &'a Arc<KeptLetters>,
     dry_run: bool,
-    writers: HashMap<String, TopicWriter>,
+    writers: HashMap<Address, TopicWriter>,
     batch: Vec<(Place, Parcel)>,
     bytes: usize,
     report: ReplayReport,
@@ -130,25 +130,25 @@ impl Outbox<'_> {
         // Before anything is sent: what cannot be remembered would be sent again.
         let places: Vec<Place> = batch.iter().map(|(place, _)| *place).collect();
         self.kept.check(&places)?;
-        let mut by_place: BTreeMap<String, (To, Vec<Place>, Vec<Outgoing>)> = BTreeMap::new();
+        let mut by_place: BTreeMap<Address, (To, Vec<Place>, Vec<Outgoing>)> = BTreeMap::new();
         for (place, parcel) in batch {
-            let name = parcel.to.name();
             let (_, places, records) = by_place
-                .entry(name)
+                .entry(parcel.to.address())
                 .or_insert_with(|| (parcel.to, Vec::new(), Vec::new()));
             places.push(place);
             records.push(parcel.record);
         }
-        for (name, (to, mut places, records)) in by_place {
+        for (address, (to, mut places, records)) in by_place {
+            let name = to.name();
             if !self.dry_run {
                 let refused = match to {
                     To::Topic(connection) => {
-                        let writer = match self.writers.remove(&name) {
+                        let writer = match self.writers.remove(&address) {
                             Some(writer) => writer,
                             None => TopicWriter::open(connection.without_size_limit(), &Waits::default()).await?,
                         };
                         let refused = writer.write(&records).await?;
-                        self.writers.insert(name.clone(), writer);
+                        self.writers.insert(address, writer);
                         refused
                     }
                     To::File(path) => {

@@ -21,7 +21,7 @@ pub async fn execute(args: DeadLettersArgs) -> anyhow::Result<Outcome> {
     }
 }
 
-/// The dead letters that are meant, and, for a job, the topics that it reads.
+/// The dead letters that are meant, and, for a job, the topics that its tables read.
 struct Named {
     target: DeadLetterTarget,
     tables: Option<BTreeMap<String, Connection>>,
@@ -47,7 +47,7 @@ fn named(args: &LettersArgs) -> anyhow::Result<Named> {
             let mut tables = BTreeMap::new();
             for table in script.tables() {
                 let source = source_connection(table).map_err(|error| UsageError(format!("{name}: {error}")))?;
-                tables.extend(source.map(|source| (source.topic.clone(), source)));
+                tables.extend(source.map(|source| (table.name.clone(), source)));
             }
             (Some(job.dead_letters(file)), Some(tables))
         }
