@@ -12,7 +12,8 @@ pub(crate) fn substitute(value: &str, lookup: &dyn Fn(&str) -> Option<String>) -
         result.push_str(&rest[..start]);
         let after = &rest[start + 2..];
         let Some(end) = after.find("}}") else {
-            problems.push(format!("'{value}' opens {{{{ and does not close it with }}}}"));
+            // Without the value: it may hold a password.
+            problems.push("the value opens {{ and does not close it with }}".to_string());
             return Err(problems);
         };
         let name = after[..end].trim();
@@ -47,8 +48,9 @@ mod tests {
 
     #[test]
     fn an_unset_name_and_an_open_brace_are_errors_that_say_so() {
-        let problems = substitute("{{ PORT }}:{{ HOST }}:{{ PATH", &lookup).expect_err("PORT is not set");
+        let problems = substitute("{{ PORT }}:{{ HOST }}:s3cret:{{ PATH", &lookup).expect_err("PORT is not set");
         assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(!problems[1].contains("s3cret"), "{problems:?}");
         assert!(
             problems[0].contains("PORT is not set") && problems[1].contains("does not close"),
             "{problems:?}"

@@ -7,6 +7,7 @@ use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Field, Schema};
 use sightstream_connectors::{Deletion, Rejection, Rejections, SourceRecord};
+use sightstream_model::reference::without_credentials;
 
 use crate::failpoints::die_at;
 use crate::outputs::{self, Output};
@@ -60,6 +61,7 @@ impl Pipeline {
     fn warn_of_other_keys(&self, output: &Output, records: &[SourceRecord]) {
         if let Some((id, key)) = output.other_key(records) {
             let (source, table) = (&self.table, &output.sink.name);
+            let (id, key) = (shown(&id), shown(&key));
             self.other_keys.call_once(|| {
                 tracing::warn!(
                     source,
@@ -161,6 +163,16 @@ impl Pipeline {
     }
 }
 
+/// An id or a key as a log line shows it: it may be a URL with a password in it, or long.
+fn shown(id: &str) -> String {
+    const SHOWN: usize = 60;
+    let public = without_credentials(id);
+    match public.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &public[..end]),
+        None => public,
+    }
+}
+
 /// `batch` with the names and the metadata of the declared columns: expressions do not keep which text is JSON. NULLs are
 /// looked for row by row.
 fn as_declared(batch: &RecordBatch, declared: &Schema) -> Result<RecordBatch, PipelineError> {
@@ -173,4 +185,15 @@ fn as_declared(batch: &RecordBatch, declared: &Schema) -> Result<RecordBatch, Pi
         })
         .collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), batch.columns().to_vec()).map_err(internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn ids_are_shown_without_passwords_and_shortened() {
+        assert_eq!(shown("https://me:s3cret@host/a.jpg"), "https://host/a.jpg");
+        assert_eq!(shown(&"ä".repeat(100)), format!("{}…", "ä".repeat(60)));
+    }
 }
