@@ -190,23 +190,54 @@ impl EncoderArgs {
         let Some(limit) = self.memory_limit else {
             return Ok(None);
         };
-        let nothing = Demand {
+        Ok(Some(planned(&self.demand_without_model(
+            limit,
+            Probe::without_model()?,
+            records,
+        ))?))
+    }
+
+    /// Whether the memory limit, if there is one, can be kept, as far as that is known without loading the model, which has
+    /// so many bytes of `weights` in memory; `None` for a job that embeds nothing.
+    pub fn check_memory_limit(&self, weights: Option<u64>, records: Records) -> anyhow::Result<()> {
+        let Some(limit) = self.memory_limit else {
+            return Ok(());
+        };
+        let mut probe = Probe::without_model()?;
+        let demand = match weights {
+            None => self.demand_without_model(limit, probe, records),
+            Some(weights) => {
+                self.refuse_limit_in_process()?;
+                probe.resident += weights;
+                self.demand(limit, probe, records)
+            }
+        };
+        demand.plan()?;
+        Ok(())
+    }
+
+    fn demand_without_model(&self, limit: usize, probe: Probe, records: Records) -> Demand {
+        Demand {
             threads: Wish::Given(0),
             decode_memory: Wish::Given(0),
             batch_tokens: Wish::Given(0),
             media_bytes: 0,
             clip_frames: 0,
-            ..self.demand(limit, Probe::without_model()?, records)
-        };
-        Ok(Some(planned(&nothing)?))
+            ..self.demand(limit, probe, records)
+        }
     }
 
-    fn plan(&self, limit: usize, probe: Probe, records: Records) -> anyhow::Result<memory::Plan> {
+    fn refuse_limit_in_process(&self) -> Result<(), UsageError> {
         if self.decoder == Some(DecoderChoice::InProcess) {
             let message = "a memory limit goes with isolated decoding: in-process, what a decoder takes cannot be \
                            bounded; leave out --decoder or --memory-limit";
-            return Err(UsageError(message.to_string()).into());
+            return Err(UsageError(message.to_string()));
         }
+        Ok(())
+    }
+
+    fn plan(&self, limit: usize, probe: Probe, records: Records) -> anyhow::Result<memory::Plan> {
+        self.refuse_limit_in_process()?;
         planned(&self.demand(limit, probe, records))
     }
 

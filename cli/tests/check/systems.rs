@@ -163,6 +163,31 @@ fn systems_that_are_away_are_told_within_seconds_and_all_of_them() {
     assert!(told.contains("(no other system was asked)"), "{told}");
 }
 
+#[test]
+fn a_memory_limit_that_run_refuses_is_told() {
+    let folder = folder();
+    job(folder.path(), "127.0.0.1:9", "http://127.0.0.1:9");
+    let offline = ["--offline", "--memory-limit"];
+    let (told, code) = check(
+        folder.path(),
+        &[&offline[..], &["1GiB", "--decoder", "in-process"]].concat(),
+    );
+    assert_eq!(code, 1, "{told}");
+    assert!(
+        line(&told, "leave out --decoder or --memory-limit").starts_with("error "),
+        "{told}"
+    );
+    let (told, code) = check(folder.path(), &[&offline[..], &["200MiB"]].concat());
+    assert_eq!(code, 1, "{told}");
+    assert!(
+        line(&told, "a memory limit of 200 MiB is too small").starts_with("error "),
+        "{told}"
+    );
+    let (told, code) = check(folder.path(), &[&offline[..], &["8GiB"]].concat());
+    assert_eq!(code, 0, "{told}");
+    assert!(line(&told, "memory: 8192 MiB").starts_with("ok "), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collection_of_another_model_is_told_with_what_to_do() {
     let folder = folder();

@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use sightstream_connectors::probe::{Level, ProbeContext, probe_dead_letters};
 use sightstream_sql::Finding;
 
+use super::job;
 use super::sql_file::SqlFile;
 use crate::args::CheckArgs;
 use crate::error::Outcome;
@@ -18,12 +19,15 @@ pub async fn execute(mut args: CheckArgs) -> anyhow::Result<Outcome> {
     let mut findings: Vec<Finding> = errors.into_iter().map(Finding::from).collect();
     findings.extend(plan.remarks());
     let mut vectors = None;
+    let records = job::records(&args.job, plan.streams());
     if let Some(line) = plan.first_embed() {
-        let (about_model, space) = model::look(&args.encoder).await?;
+        let (about_model, space) = model::look(&args.encoder, records).await?;
         vectors = space;
         let around = [model::decoder(&args.encoder), model::fetching(&args.encoder)];
         let found = about_model.into_iter().chain(around);
         findings.extend(found.map(|(level, message)| plan.finding(level, line, message)));
+    } else if let Some((level, message)) = model::memory_limit(&args.encoder, None, records) {
+        findings.push(Finding::new(level, message));
     }
     let context = ProbeContext {
         timeout: args.timeout,

@@ -13,12 +13,14 @@ use sightstream_model::inspect::Inspection;
 
 use crate::args::EncoderArgs;
 use crate::args::encoder::DecoderChoice;
+use crate::memory::{Records, mebibytes};
 
 /// What is so.
 type Facts = Vec<(Level, String)>;
 
-/// Looks at the model that `encoder` names, and gives the space of its vectors if it can be used.
-pub async fn look(encoder: &EncoderArgs) -> anyhow::Result<(Facts, Option<VectorSpace>)> {
+/// Looks at the model that `encoder` names, and gives the space of its vectors if it can be used. `records` is what the job
+/// holds besides.
+pub async fn look(encoder: &EncoderArgs, records: Records) -> anyhow::Result<(Facts, Option<VectorSpace>)> {
     let (model, options) = (encoder.model.clone(), encoder.encoder_options());
     let inspected = tokio::task::spawn_blocking(move || -> Result<Option<Inspection>, ModelError> {
         let files = CheckpointFiles::locate_here(model.as_deref())?;
@@ -31,7 +33,9 @@ pub async fn look(encoder: &EncoderArgs) -> anyhow::Result<(Facts, Option<Vector
         Ok(Some(mut found)) => {
             let of_parts = encoder.segmentation.segmentation().fingerprint(&found.fingerprint);
             found.fingerprint = encoder.merge.unwrap_or_default().fingerprint(&of_parts);
-            let facts = vec![(Level::Ok, described(&found)), memory(&found)];
+            let mut facts = vec![(Level::Ok, described(&found)), memory(&found)];
+            let weights = if found.device == "cpu" { found.weight_bytes } else { 0 };
+            facts.extend(memory_limit(encoder, Some(weights), records));
             let space = VectorSpace {
                 dimension: found.dimension,
                 model: found.name,
@@ -44,7 +48,9 @@ pub async fn look(encoder: &EncoderArgs) -> anyhow::Result<(Facts, Option<Vector
                 "model {name}: it is not (or not wholly) in the cache of the Hugging Face hub: `run` will download it \
                  first; what it gives is not known before that"
             );
-            (vec![(Level::Warning, message)], None)
+            let mut facts = vec![(Level::Warning, message)];
+            facts.extend(memory_limit(encoder, Some(0), records));
+            (facts, None)
         }
         Err(error) => (vec![(Level::Error, format!("model {name}: {error}"))], None),
     })
@@ -60,6 +66,19 @@ fn described(found: &Inspection) -> String {
         found.device,
         found.dtype
     )
+}
+
+/// Whether `run` would take the memory limit, if there is one; see [`EncoderArgs::check_memory_limit`].
+pub fn memory_limit(encoder: &EncoderArgs, weights: Option<u64>, records: Records) -> Option<(Level, String)> {
+    let limit = mebibytes(encoder.memory_limit? as u64);
+    Some(match encoder.check_memory_limit(weights, records) {
+        Ok(()) if weights.is_some() => {
+            let message = format!("memory: {limit} hold the least that is known; `run` measures what the model takes");
+            (Level::Ok, message)
+        }
+        Ok(()) => (Level::Ok, format!("memory: {limit} are enough")),
+        Err(error) => (Level::Error, format!("memory: {error}")),
+    })
 }
 
 /// Whether media can be decoded where `encoder` says.
@@ -124,10 +143,6 @@ fn memory(found: &Inspection) -> (Level, String) {
     } else {
         (Level::Ok, format!("{needs}; {free} of {limit} are free now"))
     }
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// The memory that this process can have, in bytes.
