@@ -27,6 +27,9 @@ pub(super) const TOPIC_GONE: Duration = Duration::from_secs(30);
 /// The largest limit of a record's size that librdkafka allows, in bytes.
 const MAX_MESSAGE_BYTES: &str = "1000000000";
 
+/// The time between two log lines of one kind of error: a client that cannot read its records fails several times a second.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 /// The pause between two tries.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -112,6 +115,8 @@ pub(super) struct Monitor {
 struct Said {
     denied: Option<String>,
     failure: Option<String>,
+    /// When each kind of error was logged last.
+    logged: BTreeMap<String, Instant>,
 }
 
 impl Monitor {
@@ -123,6 +128,20 @@ impl Monitor {
     /// The last failure of a connection, for those who wait for one.
     pub(super) fn failure(&self) -> Option<String> {
         self.said().failure.clone()
+    }
+
+    /// Whether `error` is to be logged, because none of its kind was a moment ago.
+    fn is_news(&self, error: &KafkaError) -> bool {
+        let (kind, now) = (error.to_string(), Instant::now());
+        let mut said = self.said();
+        let is_news = said
+            .logged
+            .get(&kind)
+            .is_none_or(|logged| now.duration_since(*logged) >= TELL_EVERY);
+        if is_news {
+            said.logged.insert(kind, now);
+        }
+        is_news
     }
 
     /// No code panics while it holds this lock.
@@ -158,7 +177,10 @@ impl ClientContext for Monitor {
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::OperationTimedOut,
             ) => tracing::debug!(%error, reason, "a connection to Kafka failed; the client goes on trying"),
-            _ => tracing::warn!(%error, reason, "Kafka reports an error; the client goes on trying"),
+            _ if self.is_news(&error) => {
+                tracing::warn!(%error, reason, "Kafka reports an error; the client goes on trying");
+            }
+            _ => tracing::debug!(%error, reason, "Kafka reports the error again"),
         }
         // "1/1 brokers are down" says less than what was said of the broker before.
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
@@ -272,5 +294,19 @@ pub(super) fn look(metadata: &KafkaResult<Metadata>) -> Look {
             Look::Denied(RDKafkaErrorCode::from(error).to_string())
         }
         Some(error) => Look::Away(RDKafkaErrorCode::from(error).to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_comes_again_and_again_is_logged_once_in_a_while() {
+        let monitor = Monitor::default();
+        let bad = KafkaError::Global(RDKafkaErrorCode::BadMessage);
+        assert!(monitor.is_news(&bad));
+        assert!(!monitor.is_news(&bad));
+        assert!(monitor.is_news(&KafkaError::Global(RDKafkaErrorCode::BadCompression)));
     }
 }

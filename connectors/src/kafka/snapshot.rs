@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{Connection, Monitor, REQUEST_TIMEOUT, RETRY_PAUSE, partitions};
 use super::source::source_record;
-use super::unreadable::{Told, Trouble, UNREADABLE, behind, named, trouble};
+use super::unreadable::{Trouble, UNREADABLE, behind, named, trouble};
 use crate::{ConnectorError, SourceRecord, Waits};
 
 /// How long a poll waits for a record.
@@ -133,7 +133,6 @@ impl TopicSnapshot {
         self.consumer.assign(&list).map_err(internal)?;
         // Since when nothing but errors came that say that the next records cannot be read.
         let mut stuck: Option<Instant> = None;
-        let mut told = Told::default();
         while !ends.is_empty() {
             match self.consumer.poll(POLL) {
                 None => {}
@@ -154,6 +153,7 @@ impl TopicSnapshot {
                         .connection
                         .refused(format!("the topic `{topic}` cannot be read: {error}")));
                 }
+                // The monitor has told it, and the client goes on trying.
                 Some(Err(error)) => {
                     let is_hopeless = match trouble(&error) {
                         Trouble::Skipped => true,
@@ -165,7 +165,6 @@ impl TopicSnapshot {
                         let reason = format!("{places} of the topic `{topic}` cannot be read: {error}");
                         return Err(self.connection.refused(reason));
                     }
-                    told.tell(topic, &error);
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! librdkafka tells of them with every try, without the partition, and fetches the same again for ever.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -15,9 +15,6 @@ pub(super) const UNREADABLE: Duration = Duration::from_secs(30);
 /// How long the brokers may take to say where a partition ends.
 const ASK_FOR_END: Duration = Duration::from_secs(1);
 
-/// The time between two log lines of one error.
-const EVERY: Duration = Duration::from_secs(60);
-
 /// What an error of reading means for the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -25,7 +22,7 @@ pub(super) enum Trouble {
     Skipped,
     /// They are tried again and again.
     Stuck,
-    /// The client or the group has a trouble that passes, or that is told elsewhere.
+    /// The client or the group has a trouble that passes; its monitor tells it.
     Other,
 }
 
@@ -90,26 +87,6 @@ pub(super) fn named(places: &BTreeMap<i32, Option<i64>>) -> String {
         None => format!("partition {partition}"),
     });
     named.collect::<Vec<_>>().join(", ")
-}
-
-/// Logs the errors that are waited out elsewhere: each kind a line a minute.
-#[derive(Debug, Default)]
-pub(super) struct Told(BTreeMap<String, Instant>);
-
-impl Told {
-    /// Logs `error`, unless it was a moment ago.
-    pub(super) fn tell(&mut self, topic: &str, error: &KafkaError) {
-        let text = error.to_string();
-        if self.0.get(&text).is_some_and(|told| told.elapsed() < EVERY) {
-            return;
-        }
-        tracing::warn!(
-            topic,
-            error = text,
-            "reading the topic is interrupted; the client goes on trying"
-        );
-        self.0.insert(text, Instant::now());
-    }
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ async fn a_write_outlives_a_restart_of_the_server() {
 }
 
 /// Rows of these ids and payloads for the collection `media`.
-fn payloads(rows: &[(&str, &str)]) -> RecordBatch {
+fn payloads(rows: &[(&str, &str)]) -> arrow::array::RecordBatch {
     let text = |values: Vec<&str>| std::sync::Arc::new(arrow::array::StringArray::from(values));
     columns(vec![
         ("collection_name", false, text(vec!["media"; rows.len()])),

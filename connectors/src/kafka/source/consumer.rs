@@ -20,7 +20,7 @@ use super::stuck::Stuck;
 use crate::format::{BadData, RecordDecoder};
 use crate::kafka::client::{REQUEST_TIMEOUT, TOPIC_GONE, is_known, is_unknown};
 use crate::kafka::config::Tombstones;
-use crate::kafka::unreadable::{Told, Trouble, behind, named, trouble};
+use crate::kafka::unreadable::{Trouble, behind, named, trouble};
 use crate::waiting::Wait;
 use crate::{Origin, RejectedRecord, SourceRecord};
 
@@ -48,7 +48,6 @@ pub(super) struct Troubles {
     missing: Option<Missing>,
     /// Set while records cannot be read.
     stuck: Option<Stuck>,
-    told: Told,
 }
 
 /// What the thread works with.
@@ -274,10 +273,12 @@ impl Reader {
             self.buffer.fail(format!("reading the topic failed for good: {error}"));
             return;
         }
+        // What librdkafka says of it, which is more than the error's name.
+        let said = events.monitor.failure().unwrap_or_else(|| error.to_string());
         match trouble(error) {
             Trouble::Skipped => {
                 let places = named(&behind(&*self.consumer, &events.topic));
-                self.unreadable(&format!("{places} cannot be read: {error}"));
+                self.unreadable(&format!("{places} cannot be read: {said}"));
             }
             Trouble::Stuck => {
                 let now = Instant::now();
@@ -287,12 +288,12 @@ impl Reader {
                         .wait_for(events.system.clone(), format!("reading the topic {}", events.topic));
                     Stuck::new(now, behind(&*self.consumer, &events.topic), wait)
                 });
-                if let Some(reason) = stuck.failed(now, &error.to_string()) {
+                if let Some(reason) = stuck.failed(now, &said) {
                     self.troubles.stuck = None;
                     self.unreadable(&reason);
                 }
             }
-            Trouble::Other => self.troubles.told.tell(&events.topic, error),
+            Trouble::Other => {}
         }
     }
 
