@@ -24,13 +24,13 @@ impl Kind {
         if is_document(head, media_type) {
             return Self::Document;
         }
-        if is_still(head) {
+        if head.is_empty() || is_text(head) || is_still(head) {
             return Self::Other;
         }
-        if is_container(head) || (is_said_to_move(media_type) && !head.is_empty() && !is_text(head)) {
-            return Self::Video;
+        match is_container(head) || is_said_to_move(media_type) {
+            true => Self::Video,
+            false => Self::Other,
         }
-        Self::Other
     }
 
     /// Whether a medium of this kind is kept in a file while it is read, and may have parts.
@@ -109,7 +109,7 @@ fn is_container(head: &[u8]) -> bool {
         b"#!AMR",                    // sound
     ];
     if signatures.iter().any(|signature| head.starts_with(signature)) {
-        return !is_text(head) || head.starts_with(b"YUV4MPEG2 ");
+        return true;
     }
     match head {
         [b'R', b'I', b'F', b'F', _, _, _, _, form @ ..] => form.starts_with(b"AVI ") || form.starts_with(b"WAVE"),

@@ -1,6 +1,7 @@
 //! What FFmpeg logs, as events of `tracing`: a few lines at a time, since one damaged file can give thousands.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -121,7 +122,10 @@ unsafe extern "C" fn log(context: *mut c_void, severity: c_int, format: *const c
         .take(Instant::now());
     let Some(suppressed) = budget else { return };
     match level {
-        tracing::Level::WARN if to_standard_error => eprintln!("ffmpeg: {line}"),
+        tracing::Level::WARN if to_standard_error => {
+            // Nobody is left to tell if this fails, and a panic would not get past FFmpeg.
+            let _ = writeln!(std::io::stderr(), "ffmpeg: {line}");
+        }
         tracing::Level::WARN => tracing::warn!(target: "ffmpeg", suppressed, "{line}"),
         tracing::Level::DEBUG => tracing::debug!(target: "ffmpeg", suppressed, "{line}"),
         _ => tracing::trace!(target: "ffmpeg", suppressed, "{line}"),
