@@ -85,19 +85,7 @@ fn many_large_images_at_once_stay_under_the_ceiling() {
         24 * 4000 * 3000 * 3 > limit,
         "all of them at once would not be under it"
     );
-    let mut command = job(folder.path(), &media);
-    command.args(["--memory-limit", "768MiB"]);
-    // Files, because nobody reads what is said until the end.
-    let (out, err) = (folder.path().join("out"), folder.path().join("err"));
-    command.stdout(fs::File::create(&out).expect("a new file"));
-    command.stderr(fs::File::create(&err).expect("a new file"));
-    let mut process = command.spawn().expect("the command can be started");
-    let peak = peak_until_the_end(&mut process);
-    let output = Output {
-        status: process.wait().expect("it has ended"),
-        stdout: fs::read(out).expect("it was written"),
-        stderr: fs::read(err).expect("it was written"),
-    };
+    let (output, peak) = limited(folder.path(), &media, "768MiB");
     assert_eq!(
         (code(&output), json_lines(&output).len()),
         (0, 24),
@@ -109,6 +97,86 @@ fn many_large_images_at_once_stay_under_the_ceiling() {
         stderr(&output).contains("the memory limit is shared out"),
         "{}",
         stderr(&output)
+    );
+}
+
+/// A job over these media under a limit, and the most that it held.
+fn limited(directory: &Path, media: &[String], limit: &str) -> (Output, u64) {
+    let mut command = job(directory, media);
+    command.args(["--memory-limit", limit]);
+    // Files, because nobody reads what is said until the end.
+    let (out, err) = (directory.join("out"), directory.join("err"));
+    command.stdout(fs::File::create(&out).expect("a new file"));
+    command.stderr(fs::File::create(&err).expect("a new file"));
+    let mut process = command.spawn().expect("the command can be started");
+    let peak = peak_until_the_end(&mut process);
+    let output = Output {
+        status: process.wait().expect("it has ended"),
+        stdout: fs::read(out).expect("it was written"),
+        stderr: fs::read(err).expect("it was written"),
+    };
+    (output, peak)
+}
+
+/// A large video of 20 seconds.
+fn video(directory: &Path, name: &str) {
+    let made = Command::new("ffmpeg")
+        .args([
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=1920x1080:rate=5:duration=20",
+        ])
+        .args(["-c:v", "libx264", "-pix_fmt", "yuv420p", "-preset", "ultrafast"])
+        .arg(directory.join(name))
+        .status();
+    assert!(made.expect("ffmpeg is installed").success());
+}
+
+#[test]
+fn many_videos_and_their_windows_stay_under_the_ceiling() {
+    let folder = folder();
+    video(folder.path(), "0.mp4");
+    let mut media = Vec::new();
+    for number in 0..4 {
+        let name = format!("{number}.mp4");
+        if number > 0 {
+            // A copy: a link would be the same medium.
+            fs::copy(folder.path().join("0.mp4"), folder.path().join(&name)).expect("a copy");
+        }
+        media.push(name.clone());
+        media.extend((0..4).map(|window| format!("{name}#t={},{}", window * 5, window * 5 + 5)));
+    }
+    let (output, peak) = limited(folder.path(), &media, "768MiB");
+    assert_eq!(
+        (code(&output), json_lines(&output).len()),
+        (0, 20),
+        "{}",
+        stderr(&output)
+    );
+    assert!(peak <= 768 * MIB, "{} MiB", peak / MIB);
+}
+
+#[test]
+fn a_clip_that_there_is_no_memory_for_is_a_dead_letter() {
+    let folder = folder();
+    video(folder.path(), "a.mp4");
+    let mut command = job(folder.path(), &["data:,red".to_string(), "a.mp4".to_string()]);
+    command.args(["--memory-limit", "640MiB", "--video-frames", "128"]);
+    let output = output(command);
+    assert_eq!(
+        (code(&output), json_lines(&output).len()),
+        (0, 1),
+        "{}",
+        stderr(&output)
+    );
+    let letters = fs::read_to_string(folder.path().join(".sightstream/job/dead_letters.jsonl"));
+    let letters = letters.expect("the dead letters are beside the job's state");
+    assert!(
+        letters.contains("too_large") && letters.contains("the memory limit leaves room for"),
+        "{letters}"
     );
 }
 

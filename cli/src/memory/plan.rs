@@ -119,7 +119,7 @@ pub struct Plan {
     pub decode_memory: u64,
     /// Tokens of a batch.
     pub batch_tokens: u64,
-    /// Tokens of one input: as many as a batch, or as the largest image has. A clip may have more, and fails then.
+    /// Tokens of one input: as many as a batch, or as the largest clip has, or image where clips find no room.
     pub largest_input: u64,
     /// Bytes of media that are fetched, or wait to be decoded.
     pub fetched_bytes: u64,
@@ -181,7 +181,10 @@ impl Demand {
     /// [`TooSmall`].
     pub fn plan(&self) -> Result<Plan, TooSmall> {
         let threads = self.threads();
-        let least = self.at(0, threads);
+        // Clips are larger than images. Where they find no room, images still do.
+        let clip_fits = self.at(0, threads, self.clip()).parts.total() <= self.limit;
+        let largest = if clip_fits { self.clip() } else { self.image() };
+        let least = self.at(0, threads, largest);
         if least.parts.total() > self.limit {
             return Err(TooSmall {
                 limit: self.limit,
@@ -191,8 +194,21 @@ impl Demand {
         // The most of the way from the least to the most that there is room for, to a thousandth.
         let share = (0..=WHOLE)
             .rev()
-            .find(|&share| self.at(share, threads).parts.total() <= self.limit);
-        Ok(self.at(share.unwrap_or(0), threads))
+            .find(|&share| self.at(share, threads, largest).parts.total() <= self.limit);
+        Ok(self.at(share.unwrap_or(0), threads, largest))
+    }
+
+    /// What the largest image costs.
+    fn image(&self) -> u64 {
+        match self.probe.image_tokens {
+            0 => 0,
+            tokens => tokens * BUDGET_OF_A_TOKEN + PROMPT,
+        }
+    }
+
+    /// What the largest clip costs.
+    fn clip(&self) -> u64 {
+        self.image() * self.clip_frames.div_ceil(FRAMES_OF_AN_IMAGE).max(1)
     }
 
     /// So many that each has comfortable room in a half of what is not given.
@@ -210,30 +226,24 @@ impl Demand {
         }
     }
 
-    /// The plan at `share` of [`WHOLE`] on the way.
-    fn at(&self, share: u64, threads: u64) -> Plan {
+    /// The plan at `share` of [`WHOLE`] on the way, with room for an input of `largest` tokens.
+    fn at(&self, share: u64, threads: u64, largest: u64) -> Plan {
         let between = |wish: Wish, least: u64| match wish {
             Wish::Given(value) => value,
             Wish::UpTo(most) if most <= least => most,
             Wish::UpTo(most) if share == WHOLE => most,
             Wish::UpTo(most) => least + (most - least) / WHOLE * share,
         };
-        let image = match self.probe.image_tokens {
-            0 => 0,
-            tokens => tokens * BUDGET_OF_A_TOKEN + PROMPT,
-        };
         let decode_memory = between(self.decode_memory, LEAST_DECODE_MEMORY);
-        let batch_tokens = between(self.batch_tokens, image);
+        let batch_tokens = between(self.batch_tokens, largest);
         let most_fetched = self.media_bytes.saturating_mul(self.fetches.min(LARGEST_AT_ONCE));
         let fetched_bytes = between(Wish::UpTo(most_fetched), self.media_bytes);
         let epoch_bytes = between(self.records.epoch_bytes, LEAST_EPOCH_BYTES);
 
         let epochs = self.records.epochs_in_flight + 1;
         let of_a_source = epoch_bytes * (epochs * COPIES_OF_A_RECORD + READ_AHEAD) + KAFKA_CLIENT;
-        let largest_batch = batch_tokens.max(image);
-        // An input is made before its tokens are counted.
-        let clip = image * self.clip_frames.div_ceil(FRAMES_OF_AN_IMAGE);
-        let prepared = largest_batch * BATCHES_QUEUED + largest_batch + threads * clip;
+        let largest_batch = batch_tokens.max(largest);
+        let prepared = largest_batch * BATCHES_QUEUED + largest_batch + threads * largest;
         let mut parts = Parts {
             resident: self.probe.resident + PROGRAM,
             decoding: threads * (WORKER_START + decode_memory),
@@ -315,6 +325,15 @@ mod tests {
             assert!(is_most || plan.parts.total() >= limit - limit / 25, "{limit}: {plan:?}");
             assert!(plan.batch_tokens >= 2 * 1280 && plan.fetched_bytes >= 64 * MIB);
         }
+    }
+
+    #[test]
+    fn clips_have_room_where_there_is_some_and_images_always() {
+        let clip = 4 * (2 * 1280 + PROMPT);
+        let (small, large) = (demand(1000 * MIB).plan(), demand(3000 * MIB).plan());
+        let (small, large) = (small.expect("enough for images"), large.expect("enough for clips"));
+        assert!((2 * 1280..clip).contains(&small.largest_input), "{small:?}");
+        assert!(large.largest_input >= clip, "{large:?}");
     }
 
     #[test]

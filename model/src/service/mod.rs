@@ -146,6 +146,7 @@ impl EmbeddingService {
             fetcher,
             decoder,
             processor,
+            max_input_tokens: options.max_input_tokens.unwrap_or(usize::MAX),
         };
         Self::from_parts(encoder, prepare, options)
     }

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot};
 use super::flight::{Flight, Flights, Outcome, Vector};
 use super::metrics::{self, Stage};
 use super::part_vectors::{PartVectorKey, PartVectors};
-use super::prepare::{Prepare, Prepared, input_cost};
+use super::prepare::{Prepare, Prepared, input_cost, too_many_tokens};
 use super::queue::Queue;
 use super::request::{PartKey, Request};
 use super::whole::Wholes;
@@ -198,12 +198,7 @@ impl Pipeline {
     ) -> Outcome {
         let tokens = input_cost(&input);
         if tokens > self.max_input_tokens {
-            let message = format!(
-                "{tokens} tokens; the memory limit leaves room for {}",
-                self.max_input_tokens
-            );
-            let name = reference.to_string();
-            return Err(EmbedError::Media(MediaError::TooLarge { name, message }));
+            return Err(too_many_tokens(tokens, self.max_input_tokens, reference.to_string()).into());
         }
         let asked_at = Instant::now();
         let room = self.queue.room(tokens).await;

@@ -4,13 +4,14 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use image::RgbImage;
 
 use super::EmbedError;
 use crate::error::{MediaError, ModelError};
 use crate::fetch::{FetchPlace, Fetched, Fetcher};
 use crate::isolation::{DecodeError, Decoder, FittedAnswer};
 use crate::kind::Kind;
-use crate::media::{Parts, Question};
+use crate::media::{Media, Parts, Question};
 use crate::processor::{ModelInput, Processor};
 use crate::reference::MediaReference;
 
@@ -73,6 +74,8 @@ pub(super) struct MediaPrepare {
     pub(super) fetcher: Fetcher,
     pub(super) decoder: Decoder,
     pub(super) processor: Arc<Processor>,
+    /// More tokens than this are not made.
+    pub(super) max_input_tokens: usize,
 }
 
 /// What an input costs of the token budgets: its language tokens (those that stand for pixels included), and one for each
@@ -117,6 +120,10 @@ impl Prepare for MediaPrepare {
         };
         // The encoded bytes are not needed beside the pixels. Those of a `data:` URL stay: its reference shares them.
         drop(fetched);
+        let tokens = self.pixel_cost(media.media());
+        if tokens > self.max_input_tokens {
+            return Err(too_many_tokens(tokens, self.max_input_tokens, name).into());
+        }
         Ok(Prepared::Input(self.processor.pack(&media, instruction, &name)?))
     }
 
@@ -170,7 +177,27 @@ fn may_move(head: &[u8]) -> bool {
     }
 }
 
+/// An input that there is no memory for.
+pub(super) fn too_many_tokens(tokens: usize, most: usize, name: String) -> MediaError {
+    let message = format!("{tokens} tokens; the memory limit leaves room for {most}");
+    MediaError::TooLarge { name, message }
+}
+
 impl MediaPrepare {
+    /// What the pixels of a medium cost of the token budgets, before they become patches: those of a clip take much memory.
+    fn pixel_cost(&self, media: &Media) -> usize {
+        let (frames, first) = match media {
+            Media::Text(_) => return 0,
+            Media::Image(image) | Media::Page(image) => (1, Some(image)),
+            Media::Clip(frames) => (frames.len(), frames.first()),
+        };
+        let config = self.processor.config();
+        let (width, height) = first.map(RgbImage::dimensions).unwrap_or_default();
+        let of_a_grid = (width / config.factor()) as usize * (height / config.factor()) as usize;
+        // A token for the language model, and one for the vision tower: see `input_cost`.
+        2 * of_a_grid * frames.div_ceil(config.temporal_patch_size as usize)
+    }
+
     fn read(
         &self,
         reference: &MediaReference,
