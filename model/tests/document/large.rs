@@ -1,6 +1,8 @@
 //! A thousand pages: opened once, drawn one by one, in memory that does not grow.
 
+use std::env;
 use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -63,4 +65,38 @@ fn a_thousand_pages_are_drawn_one_by_one_in_bounded_memory() {
     );
     assert!(grown < 40, "{grown} MiB more while the pages were drawn");
     assert!(opening < Duration::from_secs(10), "{opening:?}");
+}
+
+/// Width and height of a page of 64 million pixels, in points.
+const POSTER: u32 = 1920;
+
+/// In a process of its own, so that no other test's memory counts.
+#[test]
+fn a_large_page_takes_little_more_than_its_bitmap() {
+    let output = Command::new(env::current_exe().expect("a test is an executable"))
+        .args(["--exact", "large::one_large_page", "--ignored", "--nocapture"])
+        .output()
+        .expect("it starts");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}");
+    let bytes = told
+        .split("bytes a pixel: ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next());
+    let bytes: f64 = bytes.and_then(|number| number.parse().ok()).expect("it tells");
+    println!("{bytes:.2} bytes a pixel");
+    // The bitmap has 4.
+    assert!((4.0..6.0).contains(&bytes), "{bytes}");
+}
+
+#[test]
+#[ignore = "it is a part of `a_large_page_takes_little_more_than_its_bitmap`, which runs it"]
+fn one_large_page() {
+    let mut read = Read::of(document(&[PdfPage::corners(POSTER, POSTER)]));
+    assert_eq!(read.pages(), Ok(1));
+    let before = status("VmRSS");
+    let image = read.page(1).expect("drawn");
+    let pixels = u64::from(image.width()) * u64::from(image.height());
+    assert_eq!(pixels, 64_000_000);
+    println!("bytes a pixel: {}", (status("VmHWM") - before) as f64 / pixels as f64);
 }
