@@ -1,5 +1,7 @@
 //! What can go wrong between the engine and another system.
 
+use std::path::Path;
+
 use crate::OptionProblem;
 
 /// An error of a source or a sink. It concerns the whole table, not a single row: single rows are handed back as
@@ -57,4 +59,22 @@ impl ConnectorError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
+}
+
+/// The error of what was done to the file at `path`.
+pub(crate) fn io_error(path: &Path) -> impl Fn(std::io::Error) -> ConnectorError + use<> {
+    let path = path.display().to_string();
+    move |source| ConnectorError::Io {
+        path: path.clone(),
+        source,
+    }
+}
+
+/// Does `work`, which blocks, beside the tasks.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ConnectorError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ConnectorError::Internal(error.to_string()))
 }

@@ -214,11 +214,3 @@ pub(crate) fn open_sink(table: &TableDefinition, context: &SinkContext) -> Resul
         SinkConfig::Parts { directory, encoding } => Arc::new(PartsSink::open(directory, schema, encoding, waits)?),
     })
 }
-
-fn io_error(path: &std::path::Path) -> impl Fn(std::io::Error) -> ConnectorError {
-    let path = path.display().to_string();
-    move |source| ConnectorError::Io {
-        path: path.clone(),
-        source,
-    }
-}

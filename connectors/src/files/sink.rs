@@ -14,7 +14,8 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use uuid::Uuid;
 
-use super::{LinesFile, io_error, when_there_is_space};
+use super::{LinesFile, when_there_is_space};
+use crate::error::{blocking, io_error};
 use crate::format::{Conformed, JsonEncoder, JsonOptions, conform};
 use crate::{ConnectorError, Rejection, Sink, Waits};
 
@@ -208,10 +209,4 @@ fn lines(encoder: &JsonEncoder, batch: &RecordBatch) -> Result<Vec<u8>, Connecto
         text.push(b'\n');
     }
     Ok(text)
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ConnectorError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| ConnectorError::Internal(error.to_string()))
 }

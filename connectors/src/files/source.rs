@@ -11,9 +11,10 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
+use super::FileFormat;
 use super::lines::{Line, read_line};
 use super::parquet::ParquetFile;
-use super::{FileFormat, io_error};
+use crate::error::io_error;
 use crate::format::{BadData, JsonOptions, RecordDecoder};
 use crate::{
     Admission, ConnectorError, Epoch, EpochLimits, Origin, OriginKind, Position, RejectedRecord, Source, SourceRecord,

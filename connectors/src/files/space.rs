@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Result};
 use std::path::Path;
 use std::time::Duration;
 
-use super::io_error;
+use crate::error::io_error;
 use crate::{ConnectorError, Waits};
 
 /// The pause between two tries.

@@ -65,9 +65,7 @@ async fn blocking(
     if context.offline {
         return Ok(Vec::new());
     }
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| ConnectorError::Internal(error.to_string()))?
+    crate::error::blocking(work).await?
 }
 
 /// What a broker complains of: the code, if it has one, and a sentence.

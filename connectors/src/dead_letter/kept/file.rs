@@ -15,6 +15,7 @@ use super::super::DeadLetter;
 use super::ranges::Ranges;
 use super::{Found, Place, Unreadable};
 use crate::ConnectorError;
+use crate::error::io_error;
 use crate::files::{Line, read_line};
 
 /// The most bytes in a line: a line of a source may have 64 MiB, and each byte may become six in JSON.
@@ -216,12 +217,4 @@ fn identity(letters: &mut File) -> std::io::Result<String> {
     let digest = Sha256::digest(first.trim_ascii_end());
     let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("sightstream-replayed 1 {digest}"))
-}
-
-fn io_error(path: &Path) -> impl Fn(std::io::Error) -> ConnectorError + use<> {
-    let path = path.display().to_string();
-    move |source| ConnectorError::Io {
-        path: path.clone(),
-        source,
-    }
 }

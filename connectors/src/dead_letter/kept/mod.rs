@@ -14,6 +14,7 @@ use self::file::KeptFile;
 use self::topic::KeptTopic;
 use super::{DeadLetter, DeadLetterTarget};
 use crate::ConnectorError;
+use crate::error::blocking;
 
 /// Letters that are read ahead.
 const READ_AHEAD: usize = 8;
@@ -84,7 +85,7 @@ impl KeptLetters {
             }
             DeadLetterTarget::File(path) => {
                 let path = path.clone();
-                Kept::File(blocking(move || KeptFile::open(&path, replay)).await?)
+                Kept::File(blocking(move || KeptFile::open(&path, replay)).await??)
             }
             DeadLetterTarget::Topic(connection) => Kept::Topic(KeptTopic::open(connection, group).await?),
         }))
@@ -122,7 +123,7 @@ impl KeptLetters {
             Kept::File(file) => file.mark(&places),
             Kept::Topic(topic) => topic.mark(&places),
         })
-        .await
+        .await?
     }
 }
 
@@ -146,12 +147,4 @@ impl Letters {
             .map_err(|error| ConnectorError::Internal(error.to_string()))?
             .map(|()| None)
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ConnectorError> + Send + 'static,
-) -> Result<T, ConnectorError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| ConnectorError::Internal(error.to_string()))?
 }

@@ -31,6 +31,7 @@ use super::collection::{Description, Layout};
 use super::ids::PointId;
 use super::points::Point;
 use super::search::{Filter, Hit};
+use crate::error::blocking;
 use crate::{ConnectorError, Waits};
 
 /// What is left free on the disk: as much as new files and the building of an index (at most one merged segment of
@@ -65,7 +66,7 @@ impl EmbeddedBackend {
     /// [`ConnectorError::Refused`] if another process has it open, or there is none and none is to be made.
     pub async fn open(path: &Path, create: bool) -> Result<Self, ConnectorError> {
         let path = path.to_path_buf();
-        let store = blocking(move || open_store(&path, create)).await?;
+        let store = blocking(move || open_store(&path, create)).await??;
         Ok(Self { store, waits: None })
     }
 
@@ -87,7 +88,7 @@ impl EmbeddedBackend {
             let looked = folder.clone();
             let free =
                 blocking(move || fs4::available_space(&looked).map_err(|source| files::io_error(&looked, source)))
-                    .await?;
+                    .await??;
             if free >= RESERVE {
                 wait.passed();
                 return Ok(());
@@ -114,7 +115,7 @@ impl EmbeddedBackend {
             drop(store);
             result
         })
-        .await
+        .await?
     }
 
     /// The `limit` points nearest to `vector` that match `filter`.
@@ -201,14 +202,6 @@ fn open_store(path: &Path, create: bool) -> Result<Arc<Store>, ConnectorError> {
     });
     open.insert(folder, Arc::downgrade(&store));
     Ok(store)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ConnectorError> + Send + 'static,
-) -> Result<T, ConnectorError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| ConnectorError::Internal(error.to_string()))?
 }
 
 #[async_trait]
