@@ -12,7 +12,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{Connection, Look, look};
+use super::client::{Connection, Look, committed, look};
 use super::config::{SinkConfig, SourceConfig, Start};
 use super::source::source_record;
 use super::unreadable::{Trouble, trouble};
@@ -187,8 +187,7 @@ impl Probe {
     /// Where the group stands, and whether the newest record can be read.
     fn group(&self, config: &SourceConfig, partitions: &[i32], facts: &mut Vec<Fact>) {
         let group = &config.group;
-        let (committed, ends) = match self
-            .committed(partitions)
+        let (committed, ends) = match committed(&self.consumer, &self.connection.topic, partitions, self.left())
             .and_then(|committed| Ok((committed, self.ends(partitions)?)))
         {
             Ok(found) => found,
@@ -213,22 +212,6 @@ impl Probe {
         };
         facts.push(standing(config, partitions.len(), &committed, &ends).at(GROUP));
         facts.extend(self.newest(config, &ends));
-    }
-
-    fn committed(&self, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, i64>> {
-        let mut list = TopicPartitionList::new();
-        for &partition in partitions {
-            list.add_partition(&self.connection.topic, partition);
-        }
-        let list = self.consumer.committed_offsets(list, self.left())?;
-        let mut offsets = BTreeMap::new();
-        for element in list.elements() {
-            element.error()?;
-            if let Offset::Offset(offset) = element.offset() {
-                offsets.insert(element.partition(), offset);
-            }
-        }
-        Ok(offsets)
     }
 
     /// The first offset of each partition and the one after the last.

@@ -15,10 +15,9 @@ use super::events::SourceConsumer;
 use super::gaps::Gap;
 use super::guard;
 use super::record::{held_bytes, source_record};
-use super::start::committed;
 use super::stuck::Stuck;
 use crate::format::{BadData, RecordDecoder};
-use crate::kafka::client::{REQUEST_TIMEOUT, TOPIC_GONE, is_known, is_unknown};
+use crate::kafka::client::{REQUEST_TIMEOUT, TOPIC_GONE, committed, is_known, is_unknown};
 use crate::kafka::config::Tombstones;
 use crate::kafka::unreadable::{Trouble, behind, named, trouble};
 use crate::waiting::Wait;
@@ -219,7 +218,7 @@ impl Reader {
             return;
         }
         let asked: Vec<i32> = partitions.iter().copied().collect();
-        match committed(&self.consumer, &self.consumer.context().topic, &asked) {
+        match committed(&self.consumer, &self.consumer.context().topic, &asked, REQUEST_TIMEOUT) {
             Ok(committed) => {
                 for partition in asked {
                     let next = self.targets.get(&partition).copied();

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::{Connection, REQUEST_TIMEOUT, RETRY_PAUSE, partitions};
+use super::client::{Connection, REQUEST_TIMEOUT, RETRY_PAUSE, committed, partitions};
 use super::config::{SourceConfig, Start};
 use crate::format::RecordDecoder;
 use crate::{Admission, ConnectorError, Epoch, Position, Source, SourceContext, Tombstone, Waits};
@@ -30,7 +30,7 @@ use commit::{Outcome, outcome};
 use consumer::{Reader, Troubles};
 use events::SourceConsumer;
 pub(super) use record::source_record;
-use start::{Standing, committed, connect, standings};
+use start::{Standing, connect, standings};
 
 /// How often the offsets that other members have committed are asked for.
 const ASK_GROUP: Duration = Duration::from_millis(500);
@@ -201,7 +201,7 @@ impl KafkaSource {
         };
         let Ok(consumer) = self.consumer() else { return false };
         let topic = self.connection.topic.clone();
-        let asked = tokio::task::spawn_blocking(move || committed(&consumer, &topic, &waiting)).await;
+        let asked = tokio::task::spawn_blocking(move || committed(&consumer, &topic, &waiting, REQUEST_TIMEOUT)).await;
         match asked {
             Ok(Ok(offsets)) => self.note_committed(&offsets),
             Ok(Err(error)) => tracing::debug!(%error, "the group's offsets cannot be read now"),

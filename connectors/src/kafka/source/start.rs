@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::buffer::Buffer;
 use super::events::{SourceConsumer, SourceEvents};
 use super::gaps::Gap;
-use crate::kafka::client::{Connection, REQUEST_TIMEOUT, RETRY_PAUSE};
+use crate::kafka::client::{Connection, REQUEST_TIMEOUT, RETRY_PAUSE, committed};
 use crate::kafka::config::Start;
 use crate::{ConnectorError, SourceContext, Waits};
 
@@ -116,7 +116,7 @@ fn look(
     partitions: &[i32],
     start: Start,
 ) -> KafkaResult<BTreeMap<i32, Standing>> {
-    let committed = committed(consumer, topic, partitions)?;
+    let committed = committed(consumer, topic, partitions, REQUEST_TIMEOUT)?;
     let mut standings = BTreeMap::new();
     let mut pins = TopicPartitionList::new();
     let mut gaps = Vec::new();
@@ -158,21 +158,4 @@ fn look(
         }
     }
     Ok(standings)
-}
-
-/// The group's committed offsets, of those partitions that have one.
-pub(super) fn committed(consumer: &SourceConsumer, topic: &str, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, i64>> {
-    let mut list = TopicPartitionList::new();
-    for &partition in partitions {
-        list.add_partition(topic, partition);
-    }
-    let list = consumer.committed_offsets(list, REQUEST_TIMEOUT)?;
-    let mut offsets = BTreeMap::new();
-    for element in list.elements() {
-        element.error()?;
-        if let Offset::Offset(offset) = element.offset() {
-            offsets.insert(element.partition(), offset);
-        }
-    }
-    Ok(offsets)
 }
