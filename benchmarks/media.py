@@ -5,9 +5,9 @@
 
 video  A clip of 10 minutes of 720p H.264 (made by ffmpeg if none is named), in windows of 30 s of 8 frames each: here; by PyAV,
        which seeks to a window and decodes it; by decord and torchcodec, which are asked for 8 frames by their numbers. Each
-       opens the file anew for every pass. The peers' frames go through transformers' fast image processor (torchvision), the
-       faster of its two.
-pages  Every page at 300 dots per inch: here; by pdftoppm, one process for each page, whose bitmap Pillow reads and resizes.
+       opens the file anew for every pass. The peers' frames go through transformers' video processor (torchvision).
+pages  Every page at 300 dots per inch: here; by one pdftoppm for all of them, whose bitmaps Pillow reads and transformers'
+       slow image processor (Pillow) resizes.
 
 The sides take turns, and the medians are compared, so that a load from elsewhere meets all.
 """
@@ -25,14 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/examples"
 FRAMES, WINDOW = 8, 30.0
-MIN_PIXELS, MAX_PIXELS = 56 * 56, 1280 * 28 * 28
-
-
-def processor(fast):
-    from transformers.models.qwen2_vl import Qwen2VLImageProcessor, Qwen2VLImageProcessorFast
-
-    kind = Qwen2VLImageProcessorFast if fast else Qwen2VLImageProcessor
-    return kind(min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS)
+LIMITS = {"min_pixels": 56 * 56, "max_pixels": 1280 * 28 * 28}
 
 
 def uniform(count):
@@ -45,9 +38,7 @@ def to_patches(process, frames):
     """`frames`: uint8 tensors, channels first."""
     import torch
 
-    clip = torch.stack(frames)
-    # A clip's frames are patches of two frames each; the processor makes an image's frame two. It works on as many pixels.
-    return process(images=list(clip[::2]) + list(clip[1::2]), return_tensors="pt")["pixel_values"]
+    return process(videos=[torch.stack(frames)], return_tensors="pt")["pixel_values_videos"]
 
 
 def pyav(path, threads, process):
@@ -120,7 +111,9 @@ def video(arguments):
             subprocess.run(
                 ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "libx264", "-preset", "veryfast", "-crf", "30",
                  "-pix_fmt", "yuv420p", path], check=True)
-        process = processor(fast=True)
+        from transformers.models.qwen2_vl import Qwen2VLVideoProcessor
+
+        process = Qwen2VLVideoProcessor(**LIMITS, do_sample_frames=False)
         peers = {"PyAV": pyav, "decord": decord, "torchcodec": torchcodec}
         print("| threads | here | share of frames decoded | " + " | ".join(f"{peer} | ratio" for peer in peers) + " |")
         print("| --- " * (3 + 2 * len(peers)) + "|")
@@ -142,25 +135,29 @@ def video(arguments):
             print(f"| {threads} | {rate:.2f} | {shares[0]:.0f} % | " + " | ".join(cells) + " |", flush=True)
 
 
-def poppler(path, pages, process):
+def poppler(path, process):
+    """One pdftoppm for all pages."""
     from PIL import Image
 
-    for page in range(1, pages + 1):
-        drawn = subprocess.run(["pdftoppm", "-r", "300", "-f", str(page), "-l", str(page), path], check=True, capture_output=True)
-        process(images=[Image.open(io.BytesIO(drawn.stdout)).convert("RGB")], return_tensors="np")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["pdftoppm", "-r", "300", path, f"{folder}/page"], check=True)
+        for page in sorted(Path(folder).iterdir()):
+            process(images=[Image.open(io.BytesIO(page.read_bytes())).convert("RGB")], return_tensors="np")
 
 
 def pages(arguments):
     said = subprocess.run(["pdfinfo", arguments.file], check=True, capture_output=True, text=True).stdout
     count = int(re.search(r"Pages:\s+(\d+)", said).group(1))
-    process = processor(fast=False)
+    from transformers.models.qwen2_vl import Qwen2VLImageProcessor
+
+    process = Qwen2VLImageProcessor(**LIMITS)
     here, peer = [], []
     for _ in range(arguments.rounds):
         run = subprocess.run([EXAMPLES / "page_speed", arguments.file, str(arguments.seconds)], check=True, capture_output=True,
                              text=True)
         here.append(float(run.stdout.split()[0]))
         started = time.perf_counter()
-        poppler(arguments.file, count, process)
+        poppler(arguments.file, process)
         peer.append(count / (time.perf_counter() - started))
     print("| pages a second, here | pdftoppm and Pillow | ratio |\n| --- | --- | --- |")
     print(f"| {statistics.median(here):.2f} | {statistics.median(peer):.2f} | {statistics.median(here) / statistics.median(peer):.1f} |")

@@ -21,13 +21,20 @@ impl Kind {
     /// where the content says nothing.
     pub fn of(head: &[u8], media_type: Option<&str>) -> Self {
         let head = &head[..head.len().min(HEAD)];
+        if head.trim_ascii_start().starts_with(b"%PDF-") {
+            return Self::Document;
+        }
+        // What has a signature of its own may hold the words of another.
+        if head.is_empty() || is_still(head) || is_archive(head) {
+            return Self::Other;
+        }
+        if !is_text(head) && is_container(head) {
+            return Self::Video;
+        }
         if is_document(head, media_type) {
             return Self::Document;
         }
-        if head.is_empty() || is_text(head) || is_still(head) {
-            return Self::Other;
-        }
-        match is_container(head) || is_said_to_move(media_type) {
+        match !is_text(head) && is_said_to_move(media_type) {
             true => Self::Video,
             false => Self::Other,
         }
@@ -39,12 +46,16 @@ impl Kind {
     }
 }
 
-/// PDF, perhaps with something else in front of it. A text may speak of it too.
+/// Archives, which may hold a document: ZIP, and tar.
+fn is_archive(head: &[u8]) -> bool {
+    head.starts_with(b"PK\x03\x04") || head.get(257..262) == Some(b"ustar")
+}
+
+/// PDF with something else in front of it. A text may speak of it too.
 fn is_document(head: &[u8], media_type: Option<&str>) -> bool {
     let is_said =
         || media_type.is_some_and(|media_type| media_type.trim().to_ascii_lowercase().starts_with("application/pdf"));
-    head.trim_ascii_start().starts_with(b"%PDF-")
-        || (memmem::find(head, b"%PDF-").is_some() && (is_said() || !is_text(head)))
+    memmem::find(head, b"%PDF-").is_some() && (is_said() || !is_text(head))
 }
 
 /// A sentence may begin as anything does. No container goes without control characters.

@@ -52,7 +52,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn images_and_text_in_flight_together_give_what_each_gives_alone() {
     let (service, encoder) = (service(), encoder());
-    let images = ["420.jpg", "grey.png", "555.bmp", "animated.gif"].map(format);
+    let images = ["420.jpg", "grey.png", "555.bmp", "grey.gif"].map(format);
     let texts = ["red bicycle", "a dog at the sea", "sunset"];
     let instruction = Some("Find an image:");
 

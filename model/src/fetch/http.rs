@@ -157,12 +157,13 @@ impl HttpClient {
             last_modified: header(LAST_MODIFIED),
         };
         if let Some((length, tag)) = resumes {
+            let range = header(CONTENT_RANGE);
             let goes_on = status == StatusCode::PARTIAL_CONTENT
-                && header(CONTENT_RANGE).is_some_and(|range| starts_at(&range, length))
+                && range.as_deref().is_some_and(|range| starts_at(range, length))
                 && validator.etag.as_ref().is_none_or(|etag| *etag == tag);
             if goes_on {
                 return Ok(Answer::Content(Body {
-                    expected: response.content_length().map(|rest| length.saturating_add(rest)),
+                    expected: range.as_deref().and_then(whole_length),
                     stream: response.bytes_stream().boxed(),
                     media_type: None,
                     validator,
@@ -191,6 +192,11 @@ impl HttpClient {
 fn starts_at(range: &str, length: u64) -> bool {
     let start = range.strip_prefix("bytes ").and_then(|range| range.split('-').next());
     start.and_then(|start| start.trim().parse().ok()) == Some(length)
+}
+
+/// The length of the whole medium that a `Content-Range` names, where it does.
+fn whole_length(range: &str) -> Option<u64> {
+    range.rsplit('/').next()?.trim().parse().ok()
 }
 
 /// What requests are counted by.

@@ -153,7 +153,8 @@ impl<'a> Landing<'a> {
         trip.holds(0);
         trip.extend(self.limits.file_timeout);
         let name = trip.name;
-        trip.spend(self.spool(head, body.stream, name, failed)).await?
+        trip.spend(self.spool(head, body.stream, body.expected, name, failed))
+            .await?
     }
 
     /// The rest of what goes to memory.
@@ -218,6 +219,7 @@ impl<'a> Landing<'a> {
         &mut self,
         head: Bytes,
         mut stream: S,
+        expected: Option<u64>,
         name: &str,
         failed: impl Fn(E) -> MediaError,
     ) -> Result<Fetched, Stop>
@@ -237,6 +239,17 @@ impl<'a> Landing<'a> {
             written.map_err(|error| stopped(error, name))?;
             next = stream.next().await.transpose().map_err(&failed)?;
             metrics::bytes(next.as_ref().map_or(0, Bytes::len));
+        }
+        // A server may give less than the rest. What has come stays, and the next attempt goes on from there.
+        let length = self.progress();
+        if let Some(expected) = expected
+            && length < expected
+        {
+            return Err(MediaError::Unavailable {
+                name: name.to_owned(),
+                message: format!("the answer ended after {length} of {expected} bytes"),
+            }
+            .into());
         }
         let finished = match (&mut self.seat, self.alone.take()) {
             (Some(seat), _) => seat.finish().await,

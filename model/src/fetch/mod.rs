@@ -31,7 +31,7 @@ use crate::kind::{HEAD, Kind};
 use crate::reference::{Location, MediaReference, is_data, shortened};
 pub use address::{AddressClass, special};
 pub use budget::{FetchedBytes, Share};
-use cache::{Cache, Found, Key, Validator};
+use cache::{Age, Cache, Found, Key, Validator};
 pub use content::{Content, Identity, MediaFile};
 pub use guard::{Resolver, SystemResolver};
 pub use ipnet::IpNet;
@@ -205,7 +205,7 @@ impl Fetcher {
         }
         trip.holds_at_least(bytes.len());
         let cache = &self.shared.cache;
-        let seat = match cache.ask(Key::of_content(&bytes)).await {
+        let seat = match cache.ask(Key::of_content(&bytes), Age::Any).await {
             Found::Here(fetched) => return Ok(fetched),
             Found::Failed(error) => return Err(error.named(trip.name)),
             Found::Seat(seat) => Some(seat),
@@ -223,9 +223,9 @@ impl Fetcher {
             match landing.receive(body, trip, |error| error).await {
                 Ok(fetched) => return Ok(fetched),
                 Err(Stop::NoRoom(room)) => {
+                    // Others hold places while they wait for this one, which therefore must not wait for a place again.
                     trip.give_back();
                     landing.wait_for_room(room, trip.name).await?;
-                    trip.start().await;
                 }
                 Err(Stop::Failed(failure)) => {
                     landing.failed(&failure.error);
@@ -243,7 +243,13 @@ impl Fetcher {
         trip: &mut Trip<'_>,
     ) -> Result<Fetched, MediaError> {
         let cache = &self.shared.cache;
-        let seat = match cache.ask(Key::of_url(url)).await {
+        // Whoever asks for the whole asks whether it has changed: a record that came again is embedded anew. Parts are of the
+        // medium that was looked at with the whole.
+        let age = match reference.fragment() {
+            Some(_) => Age::Fresh,
+            None => Age::Checked,
+        };
+        let seat = match cache.ask(Key::of_url(url), age).await {
             Found::Here(fetched) => return Ok(fetched),
             Found::Failed(error) => return Err(error.named(trip.name)),
             Found::Seat(seat) => Some(seat),

@@ -250,7 +250,5 @@ pub(crate) fn describe_metrics() {
         Unit::Count,
         "Decoding processes that ended on a medium, by cause: crashed, timeout, memory, protocol."
     );
-    for known in media::COUNTERS {
-        describe_counter!(known.name, Unit::Count, known.what);
-    }
+    media::describe_counters();
 }

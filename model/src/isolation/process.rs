@@ -170,6 +170,11 @@ impl Worker {
         match (content.identity(), &outcome) {
             // Its decoders were let go, with all that they had open.
             (_, Err(MediaError::Panicked { .. })) => self.open.clear(),
+            // It may have tried once more with the others let go.
+            (identity, Err(MediaError::Corrupt { .. } | MediaError::TooLarge { .. })) => {
+                self.open.clear();
+                self.open.extend(identity);
+            }
             (Some(identity), _) => self.opened(identity),
             (None, _) => {}
         }

@@ -1,5 +1,7 @@
 //! What reading media counts. Names stand here alone, because workers send what they count by them.
 
+use ::metrics::{Unit, describe_counter};
+
 /// Videos and documents that were opened: once for all their parts, if they come to a reader that has them open.
 pub(crate) const OPENED: &str = "sightstream_media_opened_total";
 
@@ -43,3 +45,10 @@ pub(crate) const COUNTERS: &[Known] = &[
 ];
 
 const FRAMES_ARE: &str = "Packets of videos that went to a decoder (decoded), and frames that became pixels (used).";
+
+/// Tells the recorder what each of them is.
+pub(crate) fn describe() {
+    for known in COUNTERS {
+        describe_counter!(known.name, Unit::Count, known.what);
+    }
+}

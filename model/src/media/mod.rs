@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::MediaError;
 use crate::kind::{HEAD, Kind};
 use crate::reference::Fragment;
-pub(crate) use counters::{COUNTERS, Known};
+pub(crate) use counters::{COUNTERS, Known, describe as describe_counters};
 pub use failure::Failure;
 pub use parts::{Parts, Segmentation};
 pub(crate) use reader::KEPT_OPEN;

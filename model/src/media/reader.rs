@@ -179,10 +179,10 @@ impl Opened {
             (Self::Video(video), None)
                 if question == Question::Parts || video.duration() > segmentation.longest_clip =>
             {
-                Ok(Answer::Parts(match video.duration() {
+                parts(match video.duration() {
                     duration if duration > segmentation.longest_clip => Parts::Windows { duration },
                     _ => Parts::Whole,
-                }))
+                })
             }
             (_, Some(_)) if question == Question::Parts => Ok(Answer::Parts(Parts::Whole)),
             (Self::Video(video), None) => video.clip(None, segmentation.frames, fit).map(clip),
@@ -191,7 +191,7 @@ impl Opened {
                 video.clip(span, segmentation.frames, fit).map(clip)
             }
             (Self::Document(document), None) if question == Question::Parts || document.pages() > 1 => {
-                Ok(Answer::Parts(Parts::Pages(document.pages())))
+                parts(Parts::Pages(document.pages()))
             }
             (Self::Document(document), None) => document
                 .page(1, segmentation.page_dpi, limits)
@@ -206,6 +206,17 @@ impl Opened {
                 Err(Failure::Unsupported("a document has no span of time (#t=)".into()))
             }
         }
+    }
+}
+
+/// What a medium consists of, unless its times or its pages are nonsense.
+fn parts(parts: Parts) -> Result<Answer, Failure> {
+    match parts {
+        Parts::Windows { duration } if !parts.are_possible() => {
+            Err(Failure::Corrupt(format!("it says that it lasts {duration} s")))
+        }
+        Parts::Pages(pages) if !parts.are_possible() => Err(Failure::TooLarge(format!("{pages} pages"))),
+        parts => Ok(Answer::Parts(parts)),
     }
 }
 

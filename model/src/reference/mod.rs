@@ -139,6 +139,29 @@ pub fn part_address(address: &str, part: &Fragment) -> String {
     format!("{address}#{part}")
 }
 
+/// The reference in one line, so that references can stand in lines: line breaks are encoded where they are data, and left
+/// out where a URL does not count them.
+///
+/// # Errors
+/// [`MediaError::InvalidReference`] for a path that has one, which cannot be written otherwise.
+pub fn one_line(reference: &str) -> Result<Cow<'_, str>, MediaError> {
+    if !reference.contains(['\n', '\r']) {
+        return Ok(Cow::Borrowed(reference));
+    }
+    if is_data(reference) {
+        return Ok(Cow::Owned(reference.replace('\n', "%0A").replace('\r', "%0D")));
+    }
+    match MediaReference::parse(reference)?.location {
+        Location::File(_) if !scheme(reference).is_some_and(|(scheme, _)| scheme == "file") => {
+            Err(MediaError::InvalidReference {
+                name: shown_raw(reference),
+                message: "a path with a line break; write it as a file: URL, with %0A".into(),
+            })
+        }
+        _ => Ok(Cow::Owned(reference.replace(['\n', '\r'], ""))),
+    }
+}
+
 impl fmt::Display for MediaReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
@@ -294,6 +317,23 @@ mod tests {
             Location::Data { media_type, bytes } => (media_type, bytes),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_reference_in_one_line_names_the_same() {
+        for reference in [
+            "data:,first line\nsecond\r\nline",
+            "data:text/plain;base64,aGkh\nIQ==",
+            "https://h/a\n.png",
+            "file:///data/a\n.png",
+            "plain.png",
+        ] {
+            let line = one_line(reference).expect(reference);
+            assert!(!line.contains(['\n', '\r']));
+            assert_eq!(parse(&line).location, parse(reference).location, "{reference:?}");
+        }
+        let error = one_line("a\nb.png").expect_err("a path").to_string();
+        assert!(error.contains("line break"), "{error}");
     }
 
     #[test]

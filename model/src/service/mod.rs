@@ -64,7 +64,7 @@ use crate::encoder::Encoder;
 use crate::error::{MediaError, ModelError};
 use crate::fetch::Fetcher;
 use crate::isolation::Decoder;
-use crate::reference::{part_address, split_part};
+use crate::reference::{MediaReference, one_line, part_address, split_part};
 use pipeline::Pipeline;
 use prepare::MediaPrepare;
 use request::Request;
@@ -110,6 +110,9 @@ impl EmbedError {
         Self::Stopped("it was shut down".into())
     }
 }
+
+/// The most bytes of the addresses of one medium's parts: each repeats the medium's own, which may hold the medium.
+const MOST_LISTED: usize = 16 << 20;
 
 /// A handle on the service; clones share it. When the last one is dropped, its threads end.
 #[derive(Clone)]
@@ -226,8 +229,9 @@ impl EmbeddingService {
     ///
     /// # Errors
     /// [`EmbedError`], for this medium alone; [`EmbedError::Stopped`] for all. What is no video and no document is not
-    /// decoded for this.
+    /// decoded for this. A path with a line break is refused: its parts could not stand in lines.
     pub async fn segments(&self, url: &str) -> Result<Vec<String>, EmbedError> {
+        let url = &*one_line(url).map_err(EmbedError::Media)?;
         let (address, part) = split_part(url);
         if part.is_some() {
             return Ok(vec![url.to_owned()]);
@@ -238,6 +242,17 @@ impl EmbeddingService {
             self.spawn(Arc::clone(pipeline).list(flight))?;
         }
         let parts = seat.outcome().await?;
+        if address.len().saturating_mul(parts.len()) > MOST_LISTED {
+            let message = format!(
+                "its {} parts would be told by {} bytes of addresses each; put it where it has a short address",
+                parts.len(),
+                address.len()
+            );
+            return Err(EmbedError::Media(MediaError::TooLarge {
+                name: shown(address),
+                message,
+            }));
+        }
         Ok(match parts.is_empty() {
             true => vec![url.to_owned()],
             false => parts.iter().map(|part| part_address(address, part)).collect(),
@@ -275,6 +290,11 @@ impl EmbeddingService {
     pub fn fingerprint(&self) -> &str {
         &self.inner.fingerprint
     }
+}
+
+/// A reference as messages show it.
+fn shown(reference: &str) -> String {
+    MediaReference::parse(reference).map_or_else(|_| String::new(), |reference| reference.to_string())
 }
 
 impl fmt::Debug for EmbeddingService {

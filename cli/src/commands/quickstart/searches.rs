@@ -92,6 +92,9 @@ pub async fn run_moments(service: &EmbeddingService, collection: &Collection, me
         if place.is_none() && collection.count(&[filter]).await? > 0 {
             *place = Some(middle.clone());
         }
+        if moment.is_some() && page.is_some() {
+            break;
+        }
     }
     for (what, url) in [("moment", moment), ("page", page)] {
         if let Some(url) = url {

@@ -129,6 +129,17 @@ impl Validator {
     }
 }
 
+/// How old a medium may be that is given without asking the other side whether it has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    /// It cannot change.
+    Any,
+    /// It was looked at lately.
+    Fresh,
+    /// Others hold it just now, and only then.
+    Checked,
+}
+
 /// What somebody who needs a medium gets.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -193,7 +204,7 @@ impl Cache {
     }
 
     /// Asks for a medium, and waits while somebody else fetches it.
-    pub(super) async fn ask(&self, key: Key) -> Found {
+    pub(super) async fn ask(&self, key: Key, age: Age) -> Found {
         let participant = Participant(self.entry(key));
         let entry = &participant.0;
         let asked_at = entry.turns.load(Ordering::SeqCst);
@@ -203,7 +214,7 @@ impl Cache {
             Some((turn, Ended::Failed(error))) if *turn >= asked_at => return Found::Failed(error.clone()),
             _ => {}
         }
-        if let Some(fetched) = self.kept(&mut state) {
+        if let Some(fetched) = self.kept(&mut state, age) {
             metrics::cache_asked("hit");
             return Found::Here(fetched);
         }
@@ -220,17 +231,21 @@ impl Cache {
         self.store.clone()
     }
 
-    /// The medium, if it is here and was looked at lately, or somebody holds it: who reads the parts of a medium is not
-    /// given another one in the middle.
-    fn kept(&self, state: &mut State) -> Option<Fetched> {
+    /// The medium, if it is here and of the right age, or somebody holds it: who reads the parts of a medium is not given
+    /// another one in the middle.
+    fn kept(&self, state: &mut State, age: Age) -> Option<Fetched> {
         let kept = state.kept.as_ref()?;
         let store = self.store.as_ref().ok()?;
         let Some((file, is_held)) = store.find(kept.identity) else {
             state.kept = None;
             return None;
         };
-        let fresh = is_held || kept.checked.elapsed() < self.fresh_for;
-        fresh.then(|| Fetched {
+        let will_do = match age {
+            Age::Any => true,
+            Age::Fresh => is_held || kept.checked.elapsed() < self.fresh_for,
+            Age::Checked => is_held,
+        };
+        will_do.then(|| Fetched {
             content: Content::File(file),
             media_type: kept.media_type.clone(),
         })

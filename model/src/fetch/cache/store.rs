@@ -50,6 +50,12 @@ struct Kept {
     used_at: u64,
 }
 
+impl Kept {
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.file) == 1
+    }
+}
+
 /// Room in a store, given back when it is dropped.
 #[derive(Debug)]
 pub(in crate::fetch) struct Room {
@@ -81,16 +87,14 @@ impl Store {
     pub(in crate::fetch) fn try_room(self: &Arc<Self>, bytes: u64) -> Option<Room> {
         let mut gone = Vec::new();
         let mut shelf = self.shelf();
-        let fits = loop {
-            if shelf.used.saturating_add(bytes) <= self.limit {
-                break true;
-            }
-            match shelf.let_one_go() {
-                Some(file) => gone.push(file),
-                None => break false,
-            }
-        };
+        // Nothing goes for room that will not do.
+        let fits = shelf.held().saturating_add(bytes) <= self.limit;
         if fits {
+            while shelf.used.saturating_add(bytes) > self.limit
+                && let Some(file) = shelf.let_one_go()
+            {
+                gone.push(file);
+            }
             shelf.used += bytes;
         }
         metrics::cached(shelf.used);
@@ -196,9 +200,15 @@ impl Shelf {
         self.clock
     }
 
+    /// Bytes that cannot be let go: of files that somebody holds or writes.
+    fn held(&self) -> u64 {
+        let idle = self.files.values().filter(|kept| kept.is_idle());
+        self.used - idle.map(|kept| kept.length).sum::<u64>()
+    }
+
     /// Takes out the file that was not used for the longest time, of those that nobody holds.
     fn let_one_go(&mut self) -> Option<File> {
-        let idle = self.files.iter().filter(|(_, kept)| Arc::strong_count(&kept.file) == 1);
+        let idle = self.files.iter().filter(|(_, kept)| kept.is_idle());
         let (&oldest, _) = idle.min_by_key(|(_, kept)| kept.used_at)?;
         let kept = self.files.remove(&oldest)?;
         self.used -= kept.length;
@@ -283,6 +293,8 @@ mod tests {
         drop(room);
         let room = store.try_room(1500).expect("two are not held");
         assert_eq!(identities.map(|identity| store.holds(identity)), [true, false, false]);
+        assert!(store.try_room(600).is_none(), "too much is held");
+        assert!(store.holds(identities[0]), "nothing went in vain");
         drop((held, room));
         assert!(!store.find(identities[0]).expect("it is kept").1);
         assert!(store.try_room(3000).is_some() && store.try_room(3001).is_none());

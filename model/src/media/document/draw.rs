@@ -89,7 +89,9 @@ fn fitted(points: [f32; 2], scale: f32, max_pixels: u64) -> (f32, [u16; 2]) {
         .min(longest / width)
         .min(longest / height)
         .min((max_pixels as f64 / width / height).sqrt());
-    let scaled = |scale: f64| points.map(|side| (f64::from(side) * scale).ceil().clamp(1.0, longest) as u16);
+    // A side that is a whole number but for the arithmetic is that number.
+    let pixels = |points: f32, scale: f64| (f64::from(points) * scale - 1e-6).ceil().clamp(1.0, longest) as u16;
+    let scaled = |scale: f64| points.map(|side| pixels(side, scale));
     let passes = |[width, height]: [u16; 2]| u64::from(width) * u64::from(height) > max_pixels;
     let mut sides = scaled(scale);
     if passes(sides) {

@@ -20,6 +20,9 @@ use crate::fetch::Content;
 /// hayro keeps the decoded content of every page that was drawn. More bytes of it than this, and the file is parsed anew.
 const MOST_KEPT: usize = 16 << 20;
 
+/// The largest document, in bytes: it is in memory while it is open.
+const MOST_BYTES: u64 = 512 << 20;
+
 /// A document that is open.
 pub struct Document {
     bytes: Arc<Vec<u8>>,
@@ -36,10 +39,16 @@ impl Document {
     ///
     /// # Errors
     /// [`Failure::Corrupt`] for what is empty, no PDF document, or one without pages; [`Failure::Unsupported`] for one that
-    /// opens with a password only.
+    /// opens with a password only; [`Failure::TooLarge`] for one that memory is not to hold.
     pub(crate) fn open(content: &Content) -> Result<Self, Failure> {
         if content.length() == 0 {
             return Err(Failure::Corrupt("it is empty".into()));
+        }
+        if content.length() > MOST_BYTES {
+            return Err(Failure::TooLarge(format!(
+                "a document of {} bytes; the limit is {MOST_BYTES}",
+                content.length()
+            )));
         }
         let bytes = content
             .bytes()

@@ -104,6 +104,18 @@ impl Frame {
         unsafe { self.0.as_ref() }
     }
 
+    /// The number of its colour space. Decoders copy it from the stream, where it may be none that the enumeration has.
+    pub(super) fn color_space(&self) -> c_int {
+        // SAFETY: the frame is alive, and the field is as large as a C integer, which may hold any number.
+        unsafe { (&raw const (*self.as_ptr()).colorspace).cast::<c_int>().read() }
+    }
+
+    /// The number of its range of colour, likewise.
+    pub(super) fn color_range(&self) -> c_int {
+        // SAFETY: as for the colour space.
+        unsafe { (&raw const (*self.as_ptr()).color_range).cast::<c_int>().read() }
+    }
+
     /// The place of the packet that it came from ([`Packet::name`]).
     pub(super) fn place(&self) -> Option<usize> {
         let frame = self.get();

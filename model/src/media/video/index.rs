@@ -131,7 +131,8 @@ impl Index {
             let key = marked && (syntax != Syntax::Gif || entries.is_empty());
             let facts = syntax.facts(packet.data(), key);
             let flag = |is: bool, flag: u8| if is { flag } else { 0 };
-            let disposable = facts.disposable || raw.flags & ffi::AV_PKT_FLAG_DISPOSABLE != 0;
+            // The stream's own word: the container's may be wrong, and then frames would be made of others than they are.
+            let disposable = facts.disposable;
             let hidden = facts.hidden || raw.flags & ffi::AV_PKT_FLAG_DISCARD != 0;
             entries.push(Entry {
                 pts: raw.pts,
@@ -298,7 +299,8 @@ impl Index {
 
     /// How many frames have their packets before a place.
     pub(super) fn frames_before(&self, place: usize) -> usize {
-        self.shown.partition_point(|&shown| (shown as usize) < place)
+        let before = &self.entries[..place];
+        before.iter().filter(|entry| entry.rank != UNSEEN).count()
     }
 
     /// The first key frame behind a place.

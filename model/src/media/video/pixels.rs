@@ -27,13 +27,17 @@ pub(super) struct Converter {
 // SAFETY: scaler and buffer are used by whoever owns the converter, one at a time.
 unsafe impl Send for Converter {}
 
+/// The numbers of FFmpeg's ranges of colour.
+const FULL_RANGE: c_int = ffi::AVColorRange::AVCOL_RANGE_JPEG as c_int;
+const LIMITED_RANGE: c_int = ffi::AVColorRange::AVCOL_RANGE_MPEG as c_int;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {
     source: (c_int, c_int),
     target: (c_int, c_int),
     format: c_int,
-    space: ffi::AVColorSpace,
-    range: ffi::AVColorRange,
+    space: c_int,
+    range: c_int,
 }
 
 impl Converter {
@@ -59,8 +63,8 @@ impl Converter {
             source: own,
             target,
             format: source.format,
-            space: source.colorspace,
-            range: source.color_range,
+            space: frame.color_space(),
+            range: frame.color_range(),
         })?;
         let stride = (width * 3).next_multiple_of(ALIGNMENT);
         self.make_room(stride * height + ALIGNMENT)?;
@@ -135,8 +139,8 @@ impl Converter {
             // Formats without colour space have no details.
             if known >= 0 {
                 full = match shape.range {
-                    ffi::AVColorRange::AVCOL_RANGE_JPEG => 1,
-                    ffi::AVColorRange::AVCOL_RANGE_MPEG => 0,
+                    FULL_RANGE => 1,
+                    LIMITED_RANGE => 0,
                     _ => full,
                 };
                 let from = ffi::sws_getCoefficients(coefficients(shape.space));
@@ -189,8 +193,8 @@ fn pixel_format(number: c_int) -> Option<ffi::AVPixelFormat> {
 }
 
 /// The number by which swscale knows a colour space's coefficients, as FFmpeg's own tool chooses it.
-fn coefficients(space: ffi::AVColorSpace) -> c_int {
-    match space as c_int {
+fn coefficients(space: c_int) -> c_int {
+    match space {
         space @ (1..=7 | 9 | 10) => space,
         _ => ffi::SWS_CS_DEFAULT,
     }
