@@ -152,7 +152,7 @@ pub fn one_line(reference: &str) -> Result<Cow<'_, str>, MediaError> {
         return Ok(Cow::Owned(reference.replace('\n', "%0A").replace('\r', "%0D")));
     }
     match MediaReference::parse(reference)?.location {
-        Location::File(_) if !scheme(reference).is_some_and(|(scheme, _)| scheme == "file") => {
+        Location::File(_) if scheme(reference).is_none_or(|(scheme, _)| scheme != "file") => {
             Err(MediaError::InvalidReference {
                 name: shown_raw(reference),
                 message: "a path with a line break; write it as a file: URL, with %0A".into(),
