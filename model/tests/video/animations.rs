@@ -1,8 +1,10 @@
 //! Images that move.
 
-use image::RgbImage;
+use std::path::{Path, PathBuf};
+
 use image::codecs::webp::WebPDecoder;
-use image::{AnimationDecoder, DynamicImage};
+use image::{AnimationDecoder, DynamicImage, RgbImage};
+use sightstream_model::media::Failure;
 
 use crate::kit::{Reference, check, check_span, difference, made, open};
 
@@ -21,7 +23,7 @@ fn gif() {
 }
 
 /// What the `image` crate decodes, which the code under test does not use for this.
-fn webp_frames(path: &std::path::Path) -> Reference {
+fn webp_frames(path: &Path) -> Reference {
     let bytes = std::fs::read(path).expect("the file");
     let decoder = WebPDecoder::new(std::io::Cursor::new(bytes)).expect("a WebP");
     let (mut frames, mut times, mut time) = (Vec::new(), Vec::new(), 0);
@@ -53,7 +55,8 @@ fn webp() {
             Some((2.0, 3.0)),
             None,
         ] {
-            check_span(&mut video, &reference, span, 0);
+            // It rounds where it lays one frame over another.
+            check_span(&mut video, &reference, span, 1);
         }
         assert!(video.clip(Some((4.0, 5.0)), 8, &|frame| frame).is_err());
     }
@@ -69,9 +72,90 @@ fn webp_frames_are_the_ones_that_were_encoded() {
     let mut video = open(&moving.path).expect("it opens");
     let clip: Vec<RgbImage> = video.clip(None, 20, &|frame| frame).expect("a clip");
     assert_eq!(clip.len(), 20);
-    let differences: Vec<u8> = std::iter::zip(&clip, &reference.frames)
-        .map(|(one, other)| difference(one, other))
+    assert!(clip == reference.frames);
+}
+
+/// A file of model/reference/make_animation_fixtures.py.
+fn animation(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/animations")
+        .join(name)
+}
+
+/// What Pillow makes of an animation: its frames are below each other.
+fn pillows_frames(name: &str) -> Reference {
+    let bytes = std::fs::read(animation(name)).expect("a fixture");
+    let decoder = WebPDecoder::new(std::io::Cursor::new(bytes)).expect("a WebP");
+    let (width, height) = image::ImageDecoder::dimensions(&decoder);
+    let strip = image::open(animation(&format!("{name}.png")))
+        .expect("the frames")
+        .into_rgb8();
+    let frames: Vec<RgbImage> = strip
+        .as_raw()
+        .chunks_exact((width * height * 3) as usize)
+        .map(|frame| RgbImage::from_raw(width, height, frame.to_vec()).expect("so many pixels"))
         .collect();
-    // The decoder rounds where it lays one frame over another.
-    assert!(differences.iter().all(|&difference| difference <= 1), "{differences:?}");
+    let times = (0..frames.len()).map(|frame| frame as f64 / 10.0).collect();
+    Reference { frames, times }
+}
+
+/// Frames that are blended, that replace, and that are disposed of; in parts of the canvas, and with alpha.
+#[test]
+fn webp_frames_are_laid_over_each_other_as_pillow_does() {
+    for (name, tolerance) in [
+        ("opaque.webp", 0),
+        ("transparent.webp", 0),
+        ("key_frames.webp", 0),
+        ("mixed.webp", 0),
+        ("all_kinds.webp", 0),
+        ("trail.webp", 0),
+        ("lossy.webp", 2),
+    ] {
+        let reference = pillows_frames(name);
+        let count = reference.frames.len();
+        let mut video = open(&animation(name)).expect(name);
+        assert!((video.duration() - count as f64 / 10.0).abs() < 1e-9, "{name}");
+        // All of them, and again from the first.
+        for _ in 0..2 {
+            let clip = video.clip(None, count as u32, &|frame| frame).expect(name);
+            assert_eq!(clip.len(), count, "{name}");
+            for (number, (frame, expected)) in std::iter::zip(&clip, &reference.frames).enumerate() {
+                let difference = difference(frame, expected);
+                assert!(difference <= tolerance, "{name}: {difference} in frame {number}");
+            }
+        }
+        for span in [Some((0.25, 0.6)), Some((0.15, 0.3)), None, Some((0.0, 0.05))] {
+            check_span(&mut video, &reference, span, tolerance);
+        }
+    }
+}
+
+/// Such a frame is refused, and those before it are not.
+#[test]
+fn a_webp_frame_that_does_not_fit_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, at, byte, message) in [
+        // In the frame's chunk: its place, its width, and the width and the name of its image.
+        ("lossy.webp", 8, 200, "outside"),
+        ("lossy.webp", 13, 1, "outside"),
+        ("lossy.webp", 14, 12, "size"),
+        ("trail.webp", 14, 12, "sizes"),
+        ("trail.webp", 24, b'v', "no image"),
+    ] {
+        let mut bytes = std::fs::read(animation(name)).expect("a fixture");
+        let starts: Vec<usize> = (0..bytes.len())
+            .filter(|&start| bytes[start..].starts_with(b"ANMF"))
+            .collect();
+        bytes[starts[3] + at] = byte;
+        let path = folder.path().join("a.webp");
+        std::fs::write(&path, &bytes).expect("written");
+        let mut video = open(&path).expect("it opens");
+        for _ in 0..2 {
+            match video.clip(None, 6, &|frame| frame) {
+                Err(Failure::Corrupt(said)) => assert!(said.contains(message), "{name}, {at}: {said}"),
+                other => panic!("{name}, {at}: {other:?}"),
+            }
+            check_span(&mut video, &pillows_frames(name), Some((0.0, 0.3)), 2);
+        }
+    }
 }
