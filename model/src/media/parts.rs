@@ -157,7 +157,7 @@ mod tests {
                 "t=180,184.2"
             ]
         );
-        assert_eq!(of(7184.200_000_1).last().map(String::as_str), Some("t=7170,7184.2"));
+        assert_eq!(of(7_184.200_000_1).last().map(String::as_str), Some("t=7170,7184.2"));
         let segmentation = Segmentation {
             window: 33.3,
             ..Segmentation::default()
