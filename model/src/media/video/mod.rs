@@ -1,15 +1,15 @@
 //! Videos, by FFmpeg: clips of uniform frames, exactly those that decoding it all and counting would give.
 //!
 //! Opening a video reads its packets once, without decoding, for an index: which frames there are and when, from which key
-//! frame on each can be decoded, and which no other needs ([`index`]). A clip is chosen by the index, and decoded from key
-//! frame to key frame, or on from where the last clip ended ([`player`]). Each frame that comes is checked against the
+//! frame on each can be decoded, and which no other needs (`index`). A clip is chosen by the index, and decoded from key
+//! frame to key frame, or on from where the last clip ended (`player`). Each frame that comes is checked against the
 //! index. Where they disagree (damage, frames that the container does not show) the clip is decoded through, its frames are
-//! counted, and it is decoded again for those that were chosen ([`film`]).
+//! counted, and it is decoded again for those that were chosen (`film`).
 //!
 //! Nothing is opened by name: FFmpeg reads through [`Content::read_at`] alone, and formats that name other files are
 //! refused. Its log goes to `tracing`.
 //!
-//! Animated WebP, which FFmpeg 5.1 does not decode, has a decoder of its own ([`webp`]).
+//! Animated WebP, which FFmpeg 5.1 does not decode, has a decoder of its own (`webp`).
 //!
 //! # Metrics
 //!
