@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::content::{Identity, MediaFile};
 use super::landing::file_too_large;
-use super::{Content, FetchOptions, Fetched, media_type_by_extension, metrics, too_large};
+use super::media_type::media_type_by_extension;
+use super::{Content, FetchOptions, Fetched, metrics, too_large};
 use crate::error::{MediaError, ModelError};
 use crate::kind::Kind;
 

@@ -18,9 +18,10 @@ use url::Url;
 use super::cache::Validator;
 use super::guard::{ForbiddenAddress, GuardedResolver, NetworkGuard, Resolver};
 use super::landing::{Body, Landing, Stop};
+use super::media_type::media_type_or_extension;
 use super::place::Trip;
 use super::retry::Failure;
-use super::{FetchOptions, Fetched, media_type_or_extension};
+use super::{FetchOptions, Fetched};
 use crate::error::{MediaError, ModelError};
 use crate::reference::redacted_url;
 

@@ -17,9 +17,10 @@ use super::cache::Validator;
 use super::connector::{Answered, Connector};
 use super::http::{source, status_error, transport_error};
 use super::landing::{Body, Landing, Stop};
+use super::media_type::media_type_or_extension;
 use super::place::Trip;
 use super::retry::Failure;
-use super::{FetchOptions, Fetched, Resolver, media_type_or_extension};
+use super::{FetchOptions, Fetched, Resolver};
 use crate::error::MediaError;
 use crate::reference::without_credentials;
 
