@@ -92,18 +92,15 @@ impl Reader {
         let mut kind = Kind::of(&content.head().map_err(unreadable)?, reading.media_type);
         if kind == Kind::Other {
             let bytes = content.bytes().map_err(unreadable)?;
-            if super::needs_decoder(&bytes, reading.media_type) && is_animation(&bytes) {
-                kind = Kind::Video;
+            if !(super::needs_decoder(&bytes, reading.media_type) && is_animation(&bytes)) {
+                let media = super::decode(&bytes, reading.media_type, reading.limits, reading.name)?;
+                return Ok(match (reading.question, media.whole(reading.fragment, reading.name)?) {
+                    (Question::Parts, _) => Answer::Parts(Parts::Whole),
+                    (Question::Input, Media::Image(image)) => Answer::Media(Media::Image(fit(image))),
+                    (Question::Input, media) => Answer::Media(media),
+                });
             }
-        }
-        if kind == Kind::Other {
-            let bytes = content.bytes().map_err(unreadable)?;
-            let media = super::decode(&bytes, reading.media_type, reading.limits, reading.name)?;
-            return Ok(match (reading.question, media.whole(reading.fragment, reading.name)?) {
-                (Question::Parts, _) => Answer::Parts(Parts::Whole),
-                (Question::Input, Media::Image(image)) => Answer::Media(Media::Image(fit(image))),
-                (Question::Input, media) => Answer::Media(media),
-            });
+            kind = Kind::Video;
         }
         let answer = match content.identity() {
             Some(identity) => self.read_kept(identity, kind, content, reading, fit),
