@@ -49,6 +49,7 @@ mod protocol;
 mod readers;
 mod reply;
 mod stderr;
+mod taken;
 mod worker;
 
 use std::ffi::OsString;

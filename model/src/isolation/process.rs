@@ -1,6 +1,5 @@
 //! One worker process, seen from the service: started, asked, ended, and looked at once it is dead.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -22,7 +21,6 @@ use super::stderr::{LogBudget, Stderr};
 use super::{FittedAnswer, WorkerOptions, descriptor};
 use crate::error::MediaError;
 use crate::fetch::{Content, Identity};
-use crate::media::KEPT_OPEN;
 
 /// How long a new worker may take until it is ready. A machine that is short of everything is slow, not broken.
 const STARTUP: Duration = Duration::from_secs(30);
@@ -42,8 +40,8 @@ pub(super) struct Worker {
     child: Child,
     service: UnixStream,
     stderr: Stderr,
-    /// The files that were asked about last, as far as the worker may have them open; the last one is the latest.
-    open: VecDeque<Identity>,
+    /// The files that it says to have open.
+    open: Vec<Identity>,
 }
 
 /// How a worker ended on a medium.
@@ -116,7 +114,7 @@ impl Worker {
             child,
             service,
             stderr,
-            open: VecDeque::new(),
+            open: Vec::new(),
         };
         match worker.set_up(options) {
             Ok(()) => Ok(worker),
@@ -166,35 +164,17 @@ impl Worker {
                 service.send(&file.file)?;
             }
         }
-        let outcome = read_reply(&mut service, job, content.length(), name)?;
-        match (content.identity(), &outcome) {
-            // Its decoders were let go, with all that they had open.
-            (_, Err(MediaError::Panicked { .. })) => self.open.clear(),
-            // It may have tried once more with the others let go.
-            (identity, Err(MediaError::Corrupt { .. } | MediaError::TooLarge { .. })) => {
-                self.open.clear();
-                self.open.extend(identity);
-            }
-            (Some(identity), _) => self.opened(identity),
-            (None, _) => {}
-        }
+        let (outcome, open) = read_reply(&mut service, job, content.length(), name)?;
+        self.open = open;
         Ok(outcome)
     }
 
-    fn opened(&mut self, identity: Identity) {
-        self.open.retain(|&open| open != identity);
-        self.open.push_back(identity);
-        while self.open.len() > KEPT_OPEN {
-            self.open.pop_front();
-        }
-    }
-
-    /// Whether it has a medium open, as far as is known here.
+    /// Whether it has a medium open.
     pub(super) fn has_open(&self, identity: Identity) -> bool {
         self.open.contains(&identity)
     }
 
-    /// Whether it has any medium open, as far as is known here.
+    /// Whether it has any medium open.
     pub(super) fn has_any_open(&self) -> bool {
         !self.open.is_empty()
     }

@@ -18,7 +18,7 @@ use crate::processor::PixelTarget;
 use crate::reference::Fragment;
 
 /// Changes with everything here. The two sides are of one executable unless somebody names another one.
-pub(super) const PROTOCOL: u32 = 2;
+pub(super) const PROTOCOL: u32 = 3;
 
 /// The longest header that is read from a worker.
 pub(super) const MAX_REPLY_HEADER: u32 = 64 << 10;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::protocol::{DecodeJob, MAX_REPLY_HEADER, ReplyError, read_header, read_payload};
 use super::{FittedAnswer, counts};
 use crate::error::MediaError;
+use crate::fetch::Identity;
 use crate::media::{Answer, Media, Parts};
 
 /// The most characters of a worker's message that get into an error.
@@ -20,6 +21,9 @@ pub(super) struct Told {
     /// What was counted since the last answer (see [`super::counts`]).
     #[serde(default)]
     pub(super) counts: Vec<(String, u64)>,
+    /// The media that it has open now.
+    #[serde(default)]
+    pub(super) open: Vec<Identity>,
 }
 
 /// What became of a medium. The text, or the frames' pixels (8-bit RGB, row by row, one frame after the other), are the
@@ -98,16 +102,25 @@ pub(super) fn readable(message: &str) -> String {
     plain.take(MAX_MESSAGE).collect()
 }
 
+/// What a worker answered about a medium, and which media it has open.
+type Answered = (Result<FittedAnswer, MediaError>, Vec<Identity>);
+
 /// Reads a worker's answer to `job` about `sent` bytes. Nothing is allocated, nor believed, beyond what such an answer can
 /// be.
-pub(super) fn read_reply(
+pub(super) fn read_reply(from: &mut impl Read, job: &DecodeJob, sent: u64, name: &str) -> Result<Answered, ReplyError> {
+    let (Told { reply, counts, open }, length) = read_header(from, MAX_REPLY_HEADER)?;
+    counts::tell(&counts);
+    Ok((read_outcome(from, reply, length, job, sent, name)?, open))
+}
+
+fn read_outcome(
     from: &mut impl Read,
+    reply: Reply,
+    length: u64,
     job: &DecodeJob,
     sent: u64,
     name: &str,
 ) -> Result<Result<FittedAnswer, MediaError>, ReplyError> {
-    let (Told { reply, counts }, length) = read_header(from, MAX_REPLY_HEADER)?;
-    counts::tell(&counts);
     let media = match reply {
         // A byte of Latin-1 is at most two of UTF-8.
         Reply::Text if length > sent.saturating_mul(2) => {
@@ -170,8 +183,11 @@ mod tests {
     use crate::isolation::protocol::write_frame;
 
     fn told(reply: Reply) -> Told {
-        let counts = Vec::new();
-        Told { reply, counts }
+        Told {
+            reply,
+            counts: Vec::new(),
+            open: Vec::new(),
+        }
     }
 
     fn frame(reply: &str, payload: &[u8]) -> Vec<u8> {

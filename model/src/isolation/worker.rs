@@ -15,9 +15,14 @@ use super::protocol::{
     DecodeJob, NOTHING, PROTOCOL, Ready, ReplyError, Request, SentFile, Setup, read_header, read_payload, write_frame,
 };
 use super::reply::{Reply, Told};
+use super::taken::Taken;
 use crate::error::MediaError;
 use crate::fetch::{Content, MediaFile};
 use crate::media::Reader;
+
+/// When media that stay open, with their decoders, leave less than so many parts of the memory for the next one, all but
+/// the last are let go.
+const FULL: u64 = 3;
 
 /// Why a worker ended other than by the service hanging up.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,7 @@ pub fn serve(
     }
     // Its standard error is what the service logs of it.
     crate::media::video::ffmpeg_errors_to_standard_error();
+    let taken = Taken::from_now().map_err(WorkerError::Confine)?;
     confine(setup.memory).map_err(WorkerError::Confine)?;
     answer(&mut service, &Ready { protocol: PROTOCOL }, NOTHING)?;
     let mut reader = Reader::default();
@@ -94,7 +100,11 @@ pub fn serve(
         drop(content);
         let (reply, payload) = Reply::of(outcome);
         let counts = counts.take();
-        answer(&mut service, &Told { reply, counts }, &payload)?;
+        if taken.bytes().map_err(WorkerError::Confine)? > setup.memory / FULL {
+            reader.make_room();
+        }
+        let open = reader.open().collect();
+        answer(&mut service, &Told { reply, counts, open }, &payload)?;
     }
     Ok(())
 }

@@ -19,7 +19,6 @@ use crate::reference::Fragment;
 pub(crate) use counters::{COUNTERS, Known, describe as describe_counters};
 pub use failure::Failure;
 pub use parts::{Parts, Segmentation};
-pub(crate) use reader::KEPT_OPEN;
 pub use reader::{Answer, Question, Reader, Reading};
 
 /// What is read here, for messages.

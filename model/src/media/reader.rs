@@ -56,13 +56,15 @@ pub enum Answer {
 
 /// How many media a reader keeps open. Where several are read by turns, each is opened once; and each holds a decoder's
 /// frames.
-pub(crate) const KEPT_OPEN: usize = 3;
+const KEPT_OPEN: usize = 3;
 
 /// Reads media.
 #[derive(Debug, Default)]
 pub struct Reader {
     /// The one that was read last is the last.
     open: Vec<(Identity, Opened)>,
+    /// Whether there is no room for two.
+    is_full: bool,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,18 @@ impl Reader {
         answer.map_err(|failure| failure.into_media_error(name()))
     }
 
+    /// The media that it has open.
+    pub fn open(&self) -> impl Iterator<Item = Identity> {
+        self.open.iter().map(|&(identity, _)| identity)
+    }
+
+    /// Lets all go but the medium that was read last, which goes when another one is read.
+    pub fn make_room(&mut self) {
+        let others = self.open.len().saturating_sub(1);
+        self.open.drain(..others);
+        self.is_full = true;
+    }
+
     /// Reads a medium that is kept open. Decoders that fail for want of memory do not always say so: with nothing else open
     /// they get a second chance.
     fn read_kept(
@@ -145,7 +159,12 @@ impl Reader {
             Some(index) => self.open.remove(index).1,
             None => {
                 // What goes does so before what comes takes memory.
-                self.open.drain(..(self.open.len() + 1).saturating_sub(KEPT_OPEN));
+                let others = if std::mem::take(&mut self.is_full) {
+                    0
+                } else {
+                    KEPT_OPEN - 1
+                };
+                self.open.drain(..self.open.len().saturating_sub(others));
                 Opened::open(kind, content, reading)?
             }
         };

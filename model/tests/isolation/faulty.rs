@@ -29,17 +29,19 @@ pub fn run(kind: &str) -> ExitCode {
                 }
             };
         }
-        "looks-at-files" => return serve_files(|_, file| said_of(file)),
+        "looks-at-files" => return serve_files(|_, _, file| said_of(file)),
         "opens-slowly" => {
             let mut known = HashSet::new();
-            return serve_files(move |_, file| {
+            return serve_files(move |reader, job, file| {
                 if known.insert(file.identity) {
                     std::thread::sleep(Duration::from_secs(2));
                 }
+                // Opens it, if it is one that can be opened.
+                let _ = job.read(reader, &Content::File(file.clone()), "it");
                 said_of(file)
             });
         }
-        "plays" => return serve_files(play),
+        "plays" => return serve_files(|_, job, file| play(job, file)),
         "dies-at-once" => {
             eprintln!("a library is missing");
             return ExitCode::from(127);
@@ -91,9 +93,9 @@ pub fn run(kind: &str) -> ExitCode {
 }
 
 /// Runs a worker that answers in its own way about media in files.
-fn serve_files(mut answer: impl FnMut(&DecodeJob, &MediaFile) -> Answer) -> ExitCode {
-    let served = serve(|_, job, content| match content {
-        Content::File(file) => Ok(match answer(job, file) {
+fn serve_files(mut answer: impl FnMut(&mut Reader, &DecodeJob, &MediaFile) -> Answer) -> ExitCode {
+    let served = serve(|reader, job, content| match content {
+        Content::File(file) => Ok(match answer(reader, job, file) {
             Answer::Media(media) => FittedAnswer::Media(job.target.accept(media).expect("it fits")),
             Answer::Parts(parts) => FittedAnswer::Parts(parts),
         }),

@@ -44,9 +44,18 @@ pub const TESTS: &[Test] = &[
 
 /// A file of its own identity that a reader takes for a document, with something in it.
 pub fn document(number: u8, something: &str) -> MediaFile {
-    let mut file = tempfile::tempfile().expect("a temporary file");
     let content = format!("%PDF-1.7\n{something}\n{}", " ".repeat(1000));
-    file.write_all(content.as_bytes()).expect("there is room");
+    file(number, content.as_bytes())
+}
+
+/// A document of its own identity.
+fn real_document(number: u8) -> MediaFile {
+    file(number, include_bytes!("../documents/charts.pdf"))
+}
+
+fn file(number: u8, content: &[u8]) -> MediaFile {
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(content).expect("there is room");
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
     MediaFile {
         file: Arc::new(File::open(path).expect("it can be opened for reading")),
@@ -102,7 +111,7 @@ fn a_worker_keeps_no_file_that_it_does_not_read() {
 
 fn what_is_asked_of_a_medium_goes_to_the_worker_that_has_it_open() {
     let decoder = decoder(workers("opens-slowly"));
-    let (first, second) = (document(1, "first"), document(2, "second"));
+    let (first, second) = (real_document(1), real_document(2));
     // Each is opened while the other one is, so that there are two workers.
     let (one, other) = thread::scope(|scope| {
         let one = scope.spawn(|| said(&decoder, &first)[0].clone());
@@ -114,7 +123,7 @@ fn what_is_asked_of_a_medium_goes_to_the_worker_that_has_it_open() {
         assert_eq!(said(&decoder, &second)[0], other, "it has the medium open");
     }
     // What is new goes to another one. (The first one ended with the thread that started it, so that is one more.)
-    assert_ne!(said(&decoder, &document(3, "third"))[0], other);
+    assert_ne!(said(&decoder, &real_document(3))[0], other);
     assert_eq!(said(&decoder, &second)[0], other);
 }
 

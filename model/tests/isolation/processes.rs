@@ -174,9 +174,9 @@ fn a_worker_has_nothing_but_its_socket() {
         ("0".into(), "16".into())
     );
     assert_ne!(limit("Max data size"), "unlimited");
-    // Standard input, output and error, and the socket again.
+    // Standard input, output and error, the socket again, and what tells how much memory it has taken.
     let open = fs::read_dir(format!("/proc/{worker}/fd")).expect("its files").count();
-    assert_eq!(open, 4);
+    assert_eq!(open, 5);
     // The process group is its own, and a shell's Ctrl-C is not for it.
     let group = stat(worker).expect("it runs")[2].clone();
     assert_eq!(group, worker.to_string());
