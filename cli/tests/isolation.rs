@@ -4,27 +4,10 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use common::{code, folder, json_lines, output, png, sightstream, stderr, stdout};
+use common::{code, folder, job, json_lines, output, png, sightstream, stderr, stdout};
 use image::RgbImage;
 use serde_json::Value;
-
-/// A job over these media, with the ids 0, 1 …
-fn job(directory: &Path, media: &[&str]) -> Command {
-    let rows = media
-        .iter()
-        .enumerate()
-        .map(|(id, url)| format!("{{\"id\":{id},\"url\":\"{url}\"}}\n"));
-    fs::write(directory.join("in.jsonl"), rows.collect::<String>()).expect("a new file");
-    let sql = "CREATE TABLE media (id BIGINT, url TEXT)
-                 WITH (connector = 'single_file', path = 'in.jsonl', type = 'source', format = 'json');
-               SELECT id, embed(url) AS vector FROM media;";
-    fs::write(directory.join("job.sql"), sql).expect("a new file");
-    let mut command = sightstream(directory);
-    command.args(["run", "job.sql"]);
-    command
-}
 
 /// A small file that is 36 MB of pixels.
 fn large_png(directory: &Path) {

@@ -8,26 +8,10 @@ use std::process::{Child, Command, Output};
 use std::thread;
 use std::time::Duration;
 
-use common::{code, folder, json_lines, output, png, sightstream, stderr};
+use common::{code, folder, job, json_lines, output, png, stderr};
 use image::RgbImage;
 
 const MIB: u64 = 1 << 20;
-
-/// A job over these media.
-fn job(directory: &Path, media: &[String]) -> Command {
-    let rows = media
-        .iter()
-        .enumerate()
-        .map(|(id, url)| format!("{{\"id\":{id},\"url\":\"{url}\"}}\n"));
-    fs::write(directory.join("in.jsonl"), rows.collect::<String>()).expect("a new file");
-    let sql = "CREATE TABLE media (id BIGINT, url TEXT)
-                 WITH (connector = 'single_file', path = 'in.jsonl', type = 'source', format = 'json');
-               SELECT id, embed(url) AS vector FROM media;";
-    fs::write(directory.join("job.sql"), sql).expect("a new file");
-    let mut command = sightstream(directory);
-    command.args(["run", "job.sql"]);
-    command
-}
 
 /// The most that was ever resident of a process, in bytes; 0 when it is gone.
 fn peak(pid: u32) -> u64 {
@@ -184,7 +168,7 @@ fn a_clip_that_there_is_no_memory_for_is_a_dead_letter() {
     let folder = folder();
     video(folder.path(), "a.mp4");
     let mut command = job(folder.path(), &["data:,red".to_string(), "a.mp4".to_string()]);
-    command.args(["--memory-limit", "640MiB", "--video-frames", "128"]);
+    command.args(["--memory-limit", "704MiB", "--video-frames", "128"]);
     assert_the_second_is_too_large(folder.path(), command);
 }
 

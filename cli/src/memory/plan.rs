@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use sightstream_model::service::ServiceOptions;
+
 use super::Probe;
 
 /// A decode worker before its first medium: what is resident of the executable and its libraries.
@@ -245,7 +247,7 @@ impl Demand {
         let largest_batch = batch_tokens.max(largest);
         let prepared = largest_batch * BATCHES_QUEUED + largest_batch + threads * largest;
         let mut parts = Parts {
-            resident: self.probe.resident + PROGRAM,
+            resident: self.probe.resident + PROGRAM + ServiceOptions::default().part_vector_bytes as u64,
             decoding: threads * (WORKER_START + decode_memory),
             fetched: fetched_bytes,
             batches: prepared * PREPARED_TOKEN + largest_batch * self.probe.per_token,
@@ -366,7 +368,7 @@ mod tests {
         let told = demand(300 * MIB).plan().expect_err("too small").to_string();
         assert!(told.starts_with("a memory limit of 300 MiB is too small: "), "{told}");
         for part in [
-            "program and model 214 MiB",
+            "program and model 230 MiB",
             "decoding 192 MiB",
             "fetched media 64 MiB",
             "batches",

@@ -1,6 +1,7 @@
 //! Running the command, and media to run it on.
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -76,4 +77,20 @@ pub fn vector(line: &Value) -> Vec<f64> {
 pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// A job over these media, with the ids 0, 1 …
+pub fn job<M: std::fmt::Display>(directory: &Path, media: &[M]) -> Command {
+    let rows = media
+        .iter()
+        .enumerate()
+        .map(|(id, url)| format!("{{\"id\":{id},\"url\":\"{url}\"}}\n"));
+    fs::write(directory.join("in.jsonl"), rows.collect::<String>()).expect("a new file");
+    let sql = "CREATE TABLE media (id BIGINT, url TEXT)
+                 WITH (connector = 'single_file', path = 'in.jsonl', type = 'source', format = 'json');
+               SELECT id, embed(url) AS vector FROM media;";
+    fs::write(directory.join("job.sql"), sql).expect("a new file");
+    let mut command = sightstream(directory);
+    command.args(["run", "job.sql"]);
+    command
 }
