@@ -1,0 +1,5 @@
+//! Files as sources and sinks.
+
+mod kit;
+mod sinks;
+mod sources;
