@@ -11,7 +11,7 @@ fixtures/media/            images that all kits share (PNG, lossless WebP, grey,
                            the other in one PNG
 fixtures/KIT/              one checkpoint each: config.json, safetensors, tokenizer.json (a link: one for all kits),
                            preprocessor_config.json
-fixtures/media/film.mkv    a lossless film (FFV1, RGB)
+fixtures/media/film*       films: lossless (FFV1, in RGB and in YUV), and H.264 with B-frames
 fixtures/KIT/cases.json    the kit's inputs: name, kind (text, image, page, clip, film, video, tokens), what the processor is
                            given (text, image, clip and its number of frames, film, instruction) and the whole prompt
 fixtures/KIT/reference.safetensors   for each case NAME:
@@ -145,16 +145,25 @@ def make_clips(folder):
         sheet.save(folder / f"clip_{name}.png", optimize=True)
 
 
-# Not as many frames as can be taken evenly, and an odd size.
-FILM = ("film.mkv", 21, 59, 45)
+# name: (file, seed, frames, width, height, encoding). Not as many frames as can be taken evenly.
+FILMS = {
+    # An odd size.
+    "film": ("film.mkv", 300, 21, 59, 45, "-c:v ffv1 -pix_fmt bgr0"),
+    "film_yuv": ("film_yuv.mkv", 302, 17, 42, 32, "-c:v ffv1 -pix_fmt yuv420p"),
+    # Key frames between, and B-frames before them.
+    "film_h264": (
+        "film.mp4", 301, 40, 70, 52,
+        "-c:v libx264 -preset slow -crf 26 -g 16 -bf 3 -b_strategy 0 -pix_fmt yuv420p -colorspace bt709",
+    ),
+}
 
 
-def make_film(folder):
-    name, count, width, height = FILM
-    command = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "10"]
-    command += ["-i", "-", "-c:v", "ffv1", "-pix_fmt", "bgr0", "-threads", "1", "-fflags", "+bitexact"]
-    frames = b"".join(frame.tobytes() for frame in clip(300, count, width, height))
-    subprocess.run([*command, "-flags:v", "+bitexact", folder / name], input=frames, check=True)
+def make_films(folder):
+    for file, seed, count, width, height, encoding in FILMS.values():
+        command = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "10"]
+        command += ["-i", "-", *encoding.split(), "-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact"]
+        frames = b"".join(frame.tobytes() for frame in clip(seed, count, width, height))
+        subprocess.run([*command, folder / file], input=frames, check=True)
 
 
 def frames_of_film(path, count=8):
@@ -190,7 +199,7 @@ def make_media(folder):
         image.save(folder / file, **options)
 
 
-def make_cases(images, clips, with_vision_start):
+def make_cases(images, clips, films, with_vision_start):
     """The kit's inputs. Those of kind `tokens` have prompts that the processor does not make (GME's)."""
     cases = [{"name": f"text_{name}", "kind": "text", "text": text, "prompt": text} for name, text in TEXTS.items()]
     instruction = "Find a video that contains the following visual content:"
@@ -237,10 +246,11 @@ def make_cases(images, clips, with_vision_start):
         "name": "clip_instructed", "kind": "clip", **fields[clips[0]], "instruction": "What moves here?",
         "prompt": "<|video_pad|> What moves here?",
     })
-    cases.append({
-        "name": "film", "kind": "film", "film": FILM[0],
-        "prompt": "<|video_pad|> Understand the content of the provided video.",
-    })
+    for name in films:
+        cases.append({
+            "name": name, "kind": "film", "film": FILMS[name][0],
+            "prompt": "<|video_pad|> Understand the content of the provided video.",
+        })
     if with_vision_start:
         for name in clips[:2]:
             cases.append({
@@ -355,7 +365,8 @@ KITS = {
     # The hub's layout and names, one f32 file, tied embeddings, grouped key-value heads, head size 16.
     "grouped": {
         "seed": 1, "dtype": torch.float32, "naming": kit.hub_name, "shards": 1, "flat": True,
-        "limits": (4 * 784, 24 * 784), "images": list(IMAGES), "clips": list(CLIPS), "vision_start": True,
+        "limits": (4 * 784, 24 * 784), "images": list(IMAGES), "clips": list(CLIPS), "films": list(FILMS),
+        "vision_start": True,
         "text": {
             "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
             "num_key_value_heads": 2, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": True,
@@ -368,6 +379,7 @@ KITS = {
         "seed": 2, "dtype": torch.bfloat16, "naming": kit.saved_name, "shards": 3, "flat": False,
         "limits": (4 * 784, 9 * 784), "vision_start": False,
         "images": ["tall", "square", "large", "halfway_down", "jpeg"], "clips": ["three", "eight", "five"],
+        "films": ["film", "film_h264"],
         "text": {
             "hidden_size": 160, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
             "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False,
@@ -380,6 +392,7 @@ KITS = {
         "seed": 3, "dtype": torch.float16, "naming": kit.hub_name, "shards": 2, "flat": True,
         "limits": (8 * 784, 20 * 784), "vision_start": True,
         "images": ["wide", "tiny", "webp", "grey", "halfway_up", "jpeg_444"], "clips": ["two", "wide", "large", "one"],
+        "films": ["film", "film_yuv"],
         "text": {
             "hidden_size": 84, "intermediate_size": 120, "num_hidden_layers": 4, "num_attention_heads": 3,
             "num_key_value_heads": 1, "rms_norm_eps": 1e-6, "rope_theta": 500000.0, "tie_word_embeddings": True,
@@ -397,7 +410,7 @@ def main():
         shutil.rmtree(FIXTURES / name, ignore_errors=True)
     make_media(FIXTURES / "media")
     make_clips(FIXTURES / "media")
-    make_film(FIXTURES / "media")
+    make_films(FIXTURES / "media")
     tokenizer = kit.train_tokenizer(corpus(), VOCABULARY)
     tokenizer.save(str(FIXTURES / "tokenizer.json"), pretty=False)
     for name, spec in KITS.items():
@@ -427,7 +440,7 @@ def main():
             processor_config |= {"size": {"shortest_edge": low, "longest_edge": high}}
         (folder / "preprocessor_config.json").write_text(json.dumps(processor_config, indent=2) + "\n")
         (folder / "tokenizer.json").symlink_to("../tokenizer.json")
-        cases = make_cases(spec["images"], spec["clips"], spec["vision_start"])
+        cases = make_cases(spec["images"], spec["clips"], spec["films"], spec["vision_start"])
         (folder / "cases.json").write_text(json.dumps(cases, indent=1, ensure_ascii=False) + "\n")
         save_file(run_cases(model, tokenizer, kit.ReferenceProcessor(low, high), cases), folder / "reference.safetensors")
     for path in FIXTURES.rglob("*.safetensors"):

@@ -9,6 +9,8 @@ use sightstream_model::encoder::{DtypeChoice, Encoder, EncoderOptions};
 const SAME: f64 = 0.99999;
 /// … where the pixels come from another JPEG decoder …
 const SAME_JPEG: f64 = 0.9995;
+/// … or the frames from another FFmpeg's H.264 decoder and colours …
+const SAME_H264: f64 = 0.999;
 /// … and no two inputs of a kit may be closer than this, or the bars would mean nothing.
 const DIFFERENT: f64 = 0.98;
 
@@ -39,9 +41,25 @@ fn vectors_are_the_references() {
         for case in &kit.cases {
             let vectors = kit.encoder.encode(&[kit.input(case)]).expect("encoded");
             let cosine = cosine(&vectors[0], &kit.reference_f32(case, "vector"));
-            let bar = if case.is_jpeg() { SAME_JPEG } else { SAME };
+            let bar = match (case.is_jpeg(), case.is_h264()) {
+                (true, _) => SAME_JPEG,
+                (_, true) => SAME_H264,
+                _ => SAME,
+            };
             assert!(cosine >= bar, "{} {}: {cosine}", kit.name, case.name);
         }
+    }
+}
+
+/// Lossless films in RGB and in YUV, and one with B-frames: PyAV decodes them for the reference, all to the same frames.
+#[test]
+fn films_of_each_kind_are_compared() {
+    let films: Vec<String> = kits::all()
+        .flat_map(|kit| kit.cases)
+        .filter_map(|case| case.film)
+        .collect();
+    for film in ["film.mkv", "film_yuv.mkv", "film.mp4"] {
+        assert!(films.iter().filter(|&name| name == film).count() >= 2, "{films:?}");
     }
 }
 

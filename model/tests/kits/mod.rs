@@ -53,6 +53,11 @@ impl Case {
     pub fn is_jpeg(&self) -> bool {
         self.image.as_ref().is_some_and(|image| image.ends_with(".jpg"))
     }
+
+    /// Whether its frames come out of another H.264 decoder than the reference's.
+    pub fn is_h264(&self) -> bool {
+        self.film.as_ref().is_some_and(|film| film.ends_with(".mp4"))
+    }
 }
 
 /// A kit with its checkpoint loaded.
