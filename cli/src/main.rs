@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod encoder;
 mod endpoint;
 mod error;
 mod logging;

@@ -3,12 +3,9 @@
 mod check;
 mod dead_letters;
 mod embed;
-pub mod encoder;
-mod fetch;
 mod quickstart;
 mod run;
 mod search;
-mod segmentation;
 mod settings;
 mod values;
 
@@ -17,13 +14,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use check::{CheckArgs, FindingFormat};
 pub use dead_letters::{DeadLettersAction, DeadLettersArgs, LettersArgs, ListArgs, ListFormat, ReplayArgs};
 pub use embed::EmbedArgs;
-pub use encoder::EncoderArgs;
-pub use fetch::FetchArgs;
 pub use quickstart::QuickstartArgs;
 pub use run::{JobArgs, RunArgs};
 pub use search::SearchArgs;
-pub use segmentation::SegmentationArgs;
 pub use settings::Settings;
+use sightstream_settings::DECODE_WORKER;
+pub use sightstream_settings::EncoderArgs;
 
 use crate::error::EXIT_CODES;
 
@@ -64,9 +60,6 @@ pub enum Command {
     #[command(name = DECODE_WORKER, hide = true)]
     DecodeWorker,
 }
-
-/// The command that a process for decoding is started with.
-const DECODE_WORKER: &str = "decode-worker";
 
 impl Command {
     /// The log level where the user asks for none: a long job says what it does, the others only what is wrong.

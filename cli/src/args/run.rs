@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use sightstream_connectors::dead_letter::DeadLetterTarget;
 use sightstream_connectors::kafka::{TOMBSTONES, Tombstones};
+use sightstream_settings::Fallback;
 use sightstream_sql::Script;
 
 use super::{EncoderArgs, Settings, values};

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use sightstream_connectors::options::nearest;
+use sightstream_settings::Fallback;
 use sightstream_sql::script::Setting;
 use sightstream_sql::{Script, SqlError};
 
@@ -28,13 +29,24 @@ impl Settings {
         }
     }
 
-    /// Fills `slot` with the setting `name`, unless a flag or an environment variable has filled it already.
-    pub fn fill<T>(&mut self, name: &'static str, slot: &mut Option<T>, parse: impl FnOnce(&str) -> Result<T, String>) {
-        self.fill_shown(name, slot, parse, str::to_string);
+    /// All that is wrong with the settings, those that nothing has taken among it.
+    pub fn finish(self) -> Vec<SqlError> {
+        let unknown = self.values.iter().map(|(unknown, Setting { line, .. })| {
+            let meant = nearest(unknown, self.known.iter().copied());
+            let hint = meant.map_or_else(String::new, |meant| format!("did you mean sightstream.{meant}? "));
+            let message = format!(
+                "unknown setting sightstream.{unknown}; {hint}the settings are {}",
+                self.known.join(", ")
+            );
+            SqlError::at(&self.file, *line, message)
+        });
+        let unknown: Vec<SqlError> = unknown.collect();
+        self.errors.into_iter().chain(unknown).collect()
     }
+}
 
-    /// As [`Settings::fill`], for a setting that may hold a password: an error tells what `shown` makes of the value.
-    pub fn fill_shown<T>(
+impl Fallback for Settings {
+    fn fill_shown<T>(
         &mut self,
         name: &'static str,
         slot: &mut Option<T>,
@@ -52,21 +64,6 @@ impl Settings {
                 self.errors.push(SqlError::at(&self.file, line, message));
             }
         }
-    }
-
-    /// All that is wrong with the settings, those that nothing has taken among it.
-    pub fn finish(self) -> Vec<SqlError> {
-        let unknown = self.values.iter().map(|(unknown, Setting { line, .. })| {
-            let meant = nearest(unknown, self.known.iter().copied());
-            let hint = meant.map_or_else(String::new, |meant| format!("did you mean sightstream.{meant}? "));
-            let message = format!(
-                "unknown setting sightstream.{unknown}; {hint}the settings are {}",
-                self.known.join(", ")
-            );
-            SqlError::at(&self.file, *line, message)
-        });
-        let unknown: Vec<SqlError> = unknown.collect();
-        self.errors.into_iter().chain(unknown).collect()
     }
 }
 
@@ -110,7 +107,7 @@ mod tests {
     #[test]
     fn a_wrong_value_names_its_line_and_the_setting() {
         let mut settings = settings("min_pixels", "few");
-        settings.fill("min_pixels", &mut None, crate::args::values::pixels);
+        settings.fill("min_pixels", &mut None, sightstream_settings::values::pixels);
         let error = error(settings);
         assert!(
             error.starts_with("index.sql:3: sightstream.min_pixels cannot be 'few'"),

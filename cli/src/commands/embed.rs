@@ -13,6 +13,7 @@ use sightstream_model::service::EmbeddingService;
 use self::input::{Budget, Entry, Request};
 use self::output::Output;
 use crate::args::EmbedArgs;
+use crate::encoder;
 use crate::error::Outcome;
 use crate::progress;
 
@@ -34,7 +35,7 @@ pub async fn execute(mut args: EmbedArgs) -> anyhow::Result<Outcome> {
         }
     };
     args.encoder.fetch.trust_paths();
-    let service = args.encoder.start().await?;
+    let service = encoder::start(&args.encoder).await?;
     let instruction = args.instruction;
     let segments = args.segments;
     // How many parts there are, nobody knows before.

@@ -9,10 +9,9 @@ use super::job::{self, Extent, Watch};
 use super::signals;
 use super::sql_file::SqlFile;
 use crate::args::RunArgs;
-use crate::args::encoder;
 use crate::endpoint::Health;
 use crate::error::Outcome;
-use crate::{endpoint, logging, memory, progress};
+use crate::{encoder, endpoint, logging, memory, progress};
 
 /// Runs the file that `args` name.
 pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
@@ -68,12 +67,12 @@ async fn open(plan: Plan, args: &RunArgs, health: &Health) -> anyhow::Result<Job
     let records = job::records(&args.job, plan.streams());
     let (model, memory) = if plan.uses_embedding() {
         health.starts("loading the model");
-        let (service, memory) = args.encoder.start_beside(records).await?;
+        let (service, memory) = encoder::start_beside(&args.encoder, records).await?;
         health.has_device(service.device());
         (Some(service.into()), memory)
     } else {
         encoder::tell_build("none", "none");
-        (None, args.encoder.plan_without_model(records)?)
+        (None, encoder::plan_without_model(&args.encoder, records)?)
     };
     health.starts("opening the tables");
     let mut options = job::options(&args.job, &args.file, args.until_caught_up, plan.lists_parts());

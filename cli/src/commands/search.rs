@@ -12,6 +12,7 @@ use sightstream_model::service::EmbeddingService;
 
 pub use self::moment::Moment;
 use crate::args::SearchArgs;
+use crate::encoder;
 use crate::error::{Outcome, UsageError};
 
 /// A longer url is cut in the table (a `data:` URL may be megabytes); `--json` gives all of it.
@@ -80,7 +81,7 @@ pub async fn execute(mut args: SearchArgs) -> anyhow::Result<Outcome> {
     let store = Store::open(&args.qdrant, args.api_key.as_deref()).await?;
     let collection = store.collection(&args.collection).await?;
     args.encoder.fetch.trust_paths();
-    let service = args.encoder.start().await?;
+    let service = encoder::start(&args.encoder).await?;
     let hits = nearest(&service, &collection, &query, &args.filter, args.limit).await?;
 
     let mut out = std::io::stdout().lock();

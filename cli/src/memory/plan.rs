@@ -7,6 +7,7 @@
 use std::fmt;
 
 use sightstream_model::service::ServiceOptions;
+use sightstream_settings::MemoryShares;
 
 use super::Probe;
 
@@ -129,6 +130,19 @@ pub struct Plan {
     pub epoch_bytes: u64,
     /// The parts of the limit.
     pub parts: Parts,
+}
+
+impl Plan {
+    /// What follows for the embedding service.
+    pub fn shares(&self) -> MemoryShares {
+        MemoryShares {
+            max_batch_tokens: self.batch_tokens as usize,
+            max_input_tokens: self.largest_input as usize,
+            preprocess_threads: self.threads as usize,
+            decode_memory: self.decode_memory as usize,
+            fetched_bytes: self.fetched_bytes as usize,
+        }
+    }
 }
 
 /// Where the bytes go.

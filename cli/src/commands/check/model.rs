@@ -10,9 +10,10 @@ use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::error::ModelError;
 use sightstream_model::fetch::Fetcher;
 use sightstream_model::inspect::Inspection;
+use sightstream_settings::DecoderChoice;
 
 use crate::args::EncoderArgs;
-use crate::args::encoder::DecoderChoice;
+use crate::encoder::check_memory_limit;
 use crate::memory::{Records, mebibytes};
 
 /// What is so.
@@ -68,10 +69,10 @@ fn described(found: &Inspection) -> String {
     )
 }
 
-/// Whether `run` would take the memory limit, if there is one; see [`EncoderArgs::check_memory_limit`].
+/// Whether `run` would take the memory limit, if there is one; see [`check_memory_limit`].
 pub fn memory_limit(encoder: &EncoderArgs, weights: Option<u64>, records: Records) -> Option<(Level, String)> {
     let limit = mebibytes(encoder.memory_limit? as u64);
-    Some(match encoder.check_memory_limit(weights, records) {
+    Some(match check_memory_limit(encoder, weights, records) {
         Ok(()) if weights.is_some() => {
             let message = format!("memory: {limit} hold the least that is known; `run` measures what the model takes");
             (Level::Ok, message)

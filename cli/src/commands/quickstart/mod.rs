@@ -21,6 +21,7 @@ use self::data_dir::DataDir;
 use self::media::{Folder, Medium};
 use super::job::{self, Extent, Watch};
 use crate::args::{JobArgs, QuickstartArgs};
+use crate::encoder;
 use crate::error::Outcome;
 
 /// A pipeline that is run: its text, where it lies in the repository, and the collection that it fills.
@@ -65,7 +66,7 @@ pub async fn execute(mut args: QuickstartArgs) -> anyhow::Result<Outcome> {
     introduce(&root, &folder)?;
 
     args.encoder.fetch.also_allow(&root);
-    let service = args.encoder.start().await?;
+    let service = encoder::start(&args.encoder).await?;
     let broker = Broker::start(TOPIC)?;
     let qdrant = format!("embedded:{}", data_dir.qdrant().display());
     say(&[

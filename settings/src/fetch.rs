@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use sightstream_model::fetch::{FetchOptions, IpNet};
 
-use super::{Settings, values};
+use crate::{Fallback, values};
 
 /// What references may lead to. What is left out here may be `SET` in a SQL file.
 #[derive(Debug, Clone, Default, Args)]
@@ -76,7 +76,7 @@ pub struct FetchArgs {
 
 impl FetchArgs {
     /// Fills what neither a flag nor an environment variable says from the settings of a SQL file.
-    pub fn fill(&mut self, settings: &mut Settings) {
+    pub fn fill(&mut self, settings: &mut impl Fallback) {
         settings.fill("allow_network", &mut self.allow_network, |text| {
             text.split(',').map(values::network).collect()
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use sightstream_model::media::Segmentation;
 
-use super::{Settings, values};
+use crate::{Fallback, values};
 
 /// The parts of media. What is left out here may be `SET` in a SQL file.
 #[derive(Debug, Clone, Default, Args)]
@@ -30,7 +30,7 @@ pub struct SegmentationArgs {
 
 impl SegmentationArgs {
     /// Fills what neither a flag nor an environment variable says from the settings of a SQL file.
-    pub fn fill(&mut self, settings: &mut Settings) {
+    pub fn fill(&mut self, settings: &mut impl Fallback) {
         settings.fill("video_frames", &mut self.video_frames, values::frames);
         settings.fill("longest_clip", &mut self.longest_clip, values::duration);
         settings.fill("video_window", &mut self.video_window, values::window);

@@ -1,21 +1,20 @@
-//! The encoder's options: one group, shared by every command that encodes.
+//! The encoder's settings: one group, shared by all that encodes.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
-use sightstream_model::checkpoint::CheckpointFiles;
-use sightstream_model::encoder::{DeviceChoice, DtypeChoice, Encoder, EncoderOptions};
-use sightstream_model::fetch::{FetchedBytes, Fetcher};
+use sightstream_model::encoder::{DeviceChoice, DtypeChoice, EncoderOptions};
+use sightstream_model::fetch::FetchedBytes;
 use sightstream_model::isolation::{DecoderIsolation, WorkerOptions};
 use sightstream_model::media::DecodeLimits;
-use sightstream_model::service::{EmbeddingService, Merge, ServiceOptions};
+use sightstream_model::service::{Merge, ServiceOptions};
 
-use super::{DECODE_WORKER, FetchArgs, SegmentationArgs, Settings, values};
-use crate::error::UsageError;
-use crate::memory::{self, Demand, Probe, Records, Wish, mebibytes};
-use crate::progress;
+use crate::{Fallback, FetchArgs, SegmentationArgs, values};
+
+/// The command that a process for decoding is started with.
+pub const DECODE_WORKER: &str = "decode-worker";
 
 /// Which model, where it runs, and how much it does at once. What is left out here may be `SET` in a SQL file.
 #[derive(Debug, Clone, Default, Args)]
@@ -90,9 +89,11 @@ pub struct EncoderArgs {
     #[arg(long, env = "SIGHTSTREAM_DECODE_WORKER", value_name = "FILE")]
     pub decode_worker: Option<PathBuf>,
 
+    /// How videos and documents become inputs.
     #[command(flatten)]
     pub segmentation: SegmentationArgs,
 
+    /// What may be fetched, and how.
     #[command(flatten)]
     pub fetch: FetchArgs,
 }
@@ -107,22 +108,9 @@ pub enum DecoderChoice {
     InProcess,
 }
 
-/// The running executable, even if its file was replaced meanwhile.
-const THIS_EXECUTABLE: &str = "/proc/self/exe";
-
-/// Puts which program runs, with which model and where, among the metrics.
-pub fn tell_build(model: &str, device: &str) {
-    let labels = [
-        ("version", env!("CARGO_PKG_VERSION").to_string()),
-        ("model", model.to_string()),
-        ("device", device.to_string()),
-    ];
-    metrics::gauge!("sightstream_build_info", &labels).set(1.0);
-}
-
 impl EncoderArgs {
     /// Fills what neither a flag nor an environment variable says from the settings of a SQL file.
-    pub fn fill(&mut self, settings: &mut Settings) {
+    pub fn fill(&mut self, settings: &mut impl Fallback) {
         settings.fill("model", &mut self.model, |text| Ok(text.to_string()));
         settings.fill("device", &mut self.device, values::device);
         settings.fill("dtype", &mut self.dtype, values::dtype);
@@ -143,123 +131,6 @@ impl EncoderArgs {
         self.fetch.fill(settings);
     }
 
-    /// Loads the model and starts the embedding service around it.
-    pub async fn start(&self) -> anyhow::Result<EmbeddingService> {
-        Ok(self.start_beside(Records::NONE).await?.0)
-    }
-
-    /// [`EncoderArgs::start`] beside a job's records, which share the memory limit with it. Where there is one, also how it
-    /// is shared.
-    ///
-    /// The model loads on a thread of its own, so that signals are still answered meanwhile.
-    pub async fn start_beside(&self, records: Records) -> anyhow::Result<(EmbeddingService, Option<memory::Plan>)> {
-        let args = self.clone();
-        let fetcher = Fetcher::new(args.fetch.options()).map_err(|error| UsageError(error.to_string()))?;
-        let waiting = progress::spinner(format!(
-            "loading {}",
-            args.model.as_deref().unwrap_or("the demo checkpoint")
-        ));
-        let started = tokio::task::spawn_blocking(move || args.load_and_start(fetcher, records))
-            .await
-            .context("loading the model ended early")?;
-        waiting.finish_and_clear();
-        started
-    }
-
-    fn load_and_start(
-        &self,
-        fetcher: Fetcher,
-        records: Records,
-    ) -> anyhow::Result<(EmbeddingService, Option<memory::Plan>)> {
-        let unusable = "the model cannot be used";
-        let files =
-            CheckpointFiles::locate_with_progress(self.model.as_deref(), progress::download()).context(unusable)?;
-        let encoder = Encoder::load_files(&files, &self.encoder_options()).context(unusable)?;
-        tell_build(encoder.model_name(), &encoder.device());
-        let plan = match self.memory_limit {
-            Some(limit) => Some(self.plan(limit, memory::probe(&encoder)?, records)?),
-            None => None,
-        };
-        let options = self.service_options(plan.as_ref())?;
-        let service = EmbeddingService::start(encoder, fetcher, options).context(unusable)?;
-        Ok((service, plan))
-    }
-
-    /// How the memory limit, if there is one, is shared among the records of a job that embeds nothing.
-    pub fn plan_without_model(&self, records: Records) -> anyhow::Result<Option<memory::Plan>> {
-        let Some(limit) = self.memory_limit else {
-            return Ok(None);
-        };
-        Ok(Some(planned(&self.demand_without_model(
-            limit,
-            Probe::without_model()?,
-            records,
-        ))?))
-    }
-
-    /// Whether the memory limit, if there is one, can be kept, as far as that is known without loading the model, which has
-    /// so many bytes of `weights` in memory; `None` for a job that embeds nothing.
-    pub fn check_memory_limit(&self, weights: Option<u64>, records: Records) -> anyhow::Result<()> {
-        let Some(limit) = self.memory_limit else {
-            return Ok(());
-        };
-        let mut probe = Probe::without_model()?;
-        let demand = match weights {
-            None => self.demand_without_model(limit, probe, records),
-            Some(weights) => {
-                self.refuse_limit_in_process()?;
-                probe.resident += weights;
-                self.demand(limit, probe, records)
-            }
-        };
-        demand.plan()?;
-        Ok(())
-    }
-
-    fn demand_without_model(&self, limit: usize, probe: Probe, records: Records) -> Demand {
-        Demand {
-            threads: Wish::Given(0),
-            decode_memory: Wish::Given(0),
-            batch_tokens: Wish::Given(0),
-            media_bytes: 0,
-            clip_frames: 0,
-            ..self.demand(limit, probe, records)
-        }
-    }
-
-    fn refuse_limit_in_process(&self) -> Result<(), UsageError> {
-        if self.decoder == Some(DecoderChoice::InProcess) {
-            let message = "a memory limit goes with isolated decoding: in-process, what a decoder takes cannot be \
-                           bounded; leave out --decoder or --memory-limit";
-            return Err(UsageError(message.to_string()));
-        }
-        Ok(())
-    }
-
-    fn plan(&self, limit: usize, probe: Probe, records: Records) -> anyhow::Result<memory::Plan> {
-        self.refuse_limit_in_process()?;
-        planned(&self.demand(limit, probe, records))
-    }
-
-    fn demand(&self, limit: usize, probe: Probe, records: Records) -> Demand {
-        let (service, fetch) = (ServiceOptions::default(), self.fetch.options());
-        let wish = |given: Option<usize>, default: usize| match given {
-            Some(given) => Wish::Given(given as u64),
-            None => Wish::UpTo(default as u64),
-        };
-        Demand {
-            limit: limit as u64,
-            probe,
-            threads: wish(self.preprocess_threads, service.preprocess_threads),
-            decode_memory: wish(self.decode_memory, WorkerOptions::new(Vec::new()).memory),
-            batch_tokens: wish(self.max_batch_tokens, service.max_batch_tokens),
-            media_bytes: fetch.max_bytes as u64,
-            clip_frames: self.segmentation.segmentation().frames.into(),
-            fetches: self.fetch.fetch_concurrency.unwrap_or(service.fetch_concurrency) as u64,
-            records,
-        }
-    }
-
     /// What decides how the model is loaded.
     pub fn encoder_options(&self) -> EncoderOptions {
         let defaults = EncoderOptions::default();
@@ -272,16 +143,26 @@ impl EncoderArgs {
         }
     }
 
-    fn service_options(&self, plan: Option<&memory::Plan>) -> anyhow::Result<ServiceOptions> {
+    /// How much the service does at once. `shares` are what a memory limit leaves to what was not set by hand.
+    /// `default_worker` is the executable to decode with where none is named; without it decoding is in this process,
+    /// unless it was asked to be isolated.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn service_options(
+        &self,
+        default_worker: Option<&Path>,
+        shares: Option<&MemoryShares>,
+    ) -> Result<ServiceOptions, SettingsError> {
         let mut defaults = ServiceOptions::default();
-        if let Some(plan) = plan {
-            defaults.max_batch_tokens = plan.batch_tokens as usize;
-            defaults.preprocess_threads = plan.threads as usize;
+        if let Some(shares) = shares {
+            defaults.max_batch_tokens = shares.max_batch_tokens;
+            defaults.preprocess_threads = shares.preprocess_threads;
             defaults.fetched_bytes = Some(FetchedBytes {
-                all: plan.fetched_bytes as usize,
+                all: shares.fetched_bytes,
                 largest: self.fetch.options().max_bytes,
             });
-            defaults.max_input_tokens = Some(plan.largest_input as usize);
+            defaults.max_input_tokens = Some(shares.max_input_tokens);
         }
         Ok(ServiceOptions {
             max_batch_tokens: self.max_batch_tokens.unwrap_or(defaults.max_batch_tokens),
@@ -291,7 +172,7 @@ impl EncoderArgs {
             preprocess_threads: self.preprocess_threads.unwrap_or(defaults.preprocess_threads),
             merge: self.merge.unwrap_or(defaults.merge),
             segmentation: self.segmentation.segmentation(),
-            decoder: self.isolation(plan)?,
+            decoder: self.isolation(default_worker, shares)?,
             decode_limits: DecodeLimits {
                 max_pixels: self
                     .max_image_pixels
@@ -301,36 +182,61 @@ impl EncoderArgs {
         })
     }
 
-    fn isolation(&self, plan: Option<&memory::Plan>) -> anyhow::Result<DecoderIsolation> {
-        if self.decoder.unwrap_or_default() == DecoderChoice::InProcess {
-            return Ok(DecoderIsolation::InProcess);
-        }
-        let executable = self.decode_worker.as_deref().unwrap_or(Path::new(THIS_EXECUTABLE));
+    fn isolation(
+        &self,
+        default_worker: Option<&Path>,
+        shares: Option<&MemoryShares>,
+    ) -> Result<DecoderIsolation, SettingsError> {
+        let executable = match (self.decoder, self.decode_worker.as_deref().or(default_worker)) {
+            (Some(DecoderChoice::InProcess), _) | (None, None) => return Ok(DecoderIsolation::InProcess),
+            (Some(DecoderChoice::Isolated), None) => return Err(SettingsError::NoWorker),
+            (Some(DecoderChoice::Isolated) | None, Some(executable)) => executable,
+        };
         // Relative to this folder, in which a worker does not run.
-        let executable = std::path::absolute(executable)
-            .with_context(|| format!("the decode worker {} has no path", executable.display()))?;
+        let executable = std::path::absolute(executable).map_err(|error| SettingsError::WorkerPath {
+            worker: executable.to_path_buf(),
+            error,
+        })?;
         let defaults = WorkerOptions::new(vec![executable.into(), DECODE_WORKER.into()]);
+        let memory = shares.map(|shares| shares.decode_memory).or(self.decode_memory);
         Ok(DecoderIsolation::Workers(WorkerOptions {
-            memory: plan.map_or(self.decode_memory.unwrap_or(defaults.memory), |plan| {
-                plan.decode_memory as usize
-            }),
+            memory: memory.unwrap_or(defaults.memory),
             timeout: self.decode_timeout.unwrap_or(defaults.timeout),
             ..defaults
         }))
     }
 }
 
-/// Shares the limit out, and says how.
-fn planned(demand: &Demand) -> anyhow::Result<memory::Plan> {
-    let plan = demand.plan().map_err(|error| UsageError(error.to_string()))?;
-    tracing::info!(
-        limit = mebibytes(demand.limit),
-        parts = %plan.parts,
-        preprocess_threads = plan.threads,
-        decode_memory = mebibytes(plan.decode_memory),
-        max_batch_tokens = plan.batch_tokens,
-        epoch_bytes = plan.epoch_bytes,
-        "the memory limit is shared out"
-    );
-    Ok(plan)
+/// What a memory limit leaves to each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryShares {
+    /// Tokens in a batch.
+    pub max_batch_tokens: usize,
+    /// Tokens of one input: there is no memory to encode a larger one.
+    pub max_input_tokens: usize,
+    /// Threads that decode, each with a worker.
+    pub preprocess_threads: usize,
+    /// Bytes that one worker may take.
+    pub decode_memory: usize,
+    /// Bytes of media that are fetched, or wait to be decoded.
+    pub fetched_bytes: usize,
+}
+
+/// Settings that do not go together, or not with this machine.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Nothing can be isolated.
+    #[error(
+        "decoding cannot be isolated without an executable to decode with: name one (SIGHTSTREAM_DECODE_WORKER), or write \
+         in-process (SIGHTSTREAM_DECODER)"
+    )]
+    NoWorker,
+    /// The folder that a relative path starts from is gone.
+    #[error("the decode worker {} has no path: {error}", worker.display())]
+    WorkerPath {
+        /// As it was named.
+        worker: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
 }
