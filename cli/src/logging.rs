@@ -93,7 +93,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
 pub fn print_error(sentence: &str) {
     match FORMAT.get() {
         Some(LogFormat::Json) => tracing::error!("{sentence}"),
-        _ => progress::beside_bars(|| eprintln!("error: {sentence}")),
+        _ => progress::tell(format_args!("error: {sentence}")),
     }
 }
 
@@ -114,8 +114,11 @@ impl<'a> MakeWriter<'a> for BesideProgress {
 }
 
 impl Write for BesideProgress {
+    /// Never fails: the subscriber would tell standard error that it cannot write to standard error, which panics, and the
+    /// panic would be logged.
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        progress::beside_bars(|| std::io::stderr().write_all(line)).map(|()| line.len())
+        let _ = progress::beside_bars(|| std::io::stderr().write_all(line));
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
 //! Progress on standard error: bars on a terminal, nothing elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
@@ -16,6 +16,13 @@ const TICK: Duration = Duration::from_millis(100);
 /// Runs `write` with the bars taken off the screen, so that its output stays whole.
 pub fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
     BARS.suspend(write)
+}
+
+/// Writes to standard error, beside the bars. Where that is closed nobody reads it, which is no reason to end or to wait.
+pub fn tell(text: impl std::fmt::Display) {
+    beside_bars(|| {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    });
 }
 
 /// A bar of `total` steps, or a counter where the total is not known. Hidden if standard error is no terminal.

@@ -1,8 +1,12 @@
-//! What is on standard error is JSON where that is asked for, to the last word.
+//! What is on standard error: JSON where that is asked for, to the last word; and nothing, where nobody reads it any more.
 
 mod common;
 
 use std::fs;
+use std::io;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{code, folder, output, sightstream, stderr};
 use serde_json::Value;
@@ -83,4 +87,38 @@ fn a_failure_while_running_is_an_object_too() {
             .is_some_and(|message| message.contains("in.jsonl")),
         "{last}"
     );
+}
+
+#[test]
+fn a_command_whose_standard_error_nobody_reads_ends_as_it_would() {
+    let folder = folder();
+    fs::write(folder.path().join("in.jsonl"), "{\"id\": 1}\nnot json\n").expect("a new file");
+    let sql = "CREATE TABLE media (id BIGINT)
+                 WITH (connector = 'single_file', path = 'in.jsonl', type = 'source', format = 'json');
+               SELECT id FROM media;";
+    fs::write(folder.path().join("job.sql"), sql).expect("a new file");
+    for (arguments, expected) in [
+        (["run", "job.sql", "--log-format=text"], 0),
+        (["run", "job.sql", "--log-format=json"], 0),
+        (["run", "missing.sql", "--log-format=text"], 2),
+        (["run", "missing.sql", "--log-format=json"], 2),
+    ] {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = sightstream(folder.path());
+        command.args(arguments).stdout(Stdio::null()).stderr(writer);
+        let mut process = command.spawn().expect("the command can be started");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            match process.try_wait().expect("it can be waited for") {
+                Some(status) => break status,
+                None if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
+                None => {
+                    process.kill().expect("it runs");
+                    panic!("{arguments:?} does not end");
+                }
+            }
+        };
+        assert_eq!(status.code(), Some(expected), "{arguments:?}");
+    }
 }

@@ -97,6 +97,6 @@ fn report(summary: &JobSummary) {
             "the job has ended"
         );
     } else {
-        progress::beside_bars(|| eprintln!("{}", job::report(summary)));
+        progress::tell(job::report(summary));
     }
 }

@@ -14,6 +14,7 @@ pub use self::moment::Moment;
 use crate::args::SearchArgs;
 use crate::encoder;
 use crate::error::{Outcome, UsageError};
+use crate::progress;
 
 /// A longer url is cut in the table (a `data:` URL may be megabytes); `--json` gives all of it.
 const SHOWN_CHARACTERS: usize = 160;
@@ -92,7 +93,7 @@ pub async fn execute(mut args: SearchArgs) -> anyhow::Result<Outcome> {
         write_table(&mut out, &hits, names)?
     }
     if hits.is_empty() && !args.json {
-        eprintln!("nothing found: {}", emptiness(&collection, &args.filter));
+        progress::tell(format_args!("nothing found: {}", emptiness(&collection, &args.filter)));
     }
     Ok(Outcome::Done)
 }

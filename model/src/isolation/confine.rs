@@ -1,7 +1,8 @@
 //! What a worker takes from itself before it sees the first untrusted byte.
 
+use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetError, Scope};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
@@ -24,7 +25,9 @@ pub(super) fn confine(memory: u64) -> io::Result<()> {
     limit(Resource::Data, data_bytes()?.saturating_add(memory))?;
     // If the machine itself runs out of memory, the kernel ends a worker rather than the process that it works for.
     if let Err(error) = fs::write("/proc/self/oom_score_adj", "1000") {
-        eprintln!("the kernel's choice for want of memory cannot be influenced: {error}");
+        tell(format_args!(
+            "the kernel's choice for want of memory cannot be influenced: {error}"
+        ));
     }
     set_no_new_privs(true)?;
     renounce_files_and_connections().map_err(io::Error::other)
@@ -37,8 +40,16 @@ pub(super) fn close_inherited_files() {
     // begun, so that none is closed under its owner.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     if closed != 0 {
-        eprintln!("inherited files stay open: {}", io::Error::last_os_error());
+        tell(format_args!(
+            "inherited files stay open: {}",
+            io::Error::last_os_error()
+        ));
     }
+}
+
+/// Standard error is what the service logs of a worker. It may be gone.
+fn tell(what: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{what}");
 }
 
 fn limit(resource: Resource, most: u64) -> io::Result<()> {

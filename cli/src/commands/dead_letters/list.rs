@@ -9,7 +9,7 @@ use sightstream_connectors::dead_letter::{DeadLetter, Found, KeptLetters};
 use super::{is_missing, named};
 use crate::args::{ListArgs, ListFormat};
 use crate::error::Outcome;
-use crate::progress::grouped;
+use crate::progress::{self, grouped};
 
 /// The most characters of a key and of a reason in the table.
 const SHOWN_KEY: usize = 24;
@@ -28,7 +28,7 @@ struct Counts {
 pub async fn execute(args: ListArgs) -> anyhow::Result<Outcome> {
     let target = named(&args.letters)?.target;
     if is_missing(&target) {
-        eprintln!("no dead letters: there is no file {target}");
+        progress::tell(format_args!("no dead letters: there is no file {target}"));
         return Ok(Outcome::Done);
     }
     let kept = Arc::new(KeptLetters::open(&target, &args.letters.group).await?);
@@ -43,7 +43,7 @@ pub async fn execute(args: ListArgs) -> anyhow::Result<Outcome> {
     let counts = list(&args, &kept, &mut out).await?;
     out.flush()?;
     if args.format == ListFormat::Table {
-        eprintln!("{}", told(&counts, args.all));
+        progress::tell(told(&counts, args.all));
     }
     Ok(Outcome::Done)
 }

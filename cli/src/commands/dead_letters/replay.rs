@@ -18,7 +18,7 @@ pub async fn execute(args: ReplayArgs) -> anyhow::Result<Outcome> {
     let named = named(&args.letters)?;
     let destination = destination(&args, &named)?;
     if is_missing(&named.target) {
-        eprintln!("no dead letters: there is no file {}", named.target);
+        progress::tell(format_args!("no dead letters: there is no file {}", named.target));
         return Ok(Outcome::Done);
     }
     let kept = if args.dry_run {
@@ -47,7 +47,7 @@ pub async fn execute(args: ReplayArgs) -> anyhow::Result<Outcome> {
             "dead letters were sent back"
         );
     } else {
-        eprintln!("{}", told(&report, args.dry_run));
+        progress::tell(told(&report, args.dry_run));
     }
     Ok(if report.left.is_empty() {
         Outcome::Done
