@@ -77,7 +77,7 @@ async fn rows_become_json_records_with_key_and_time() {
         .expect("it reads");
     assert_eq!(
         value(&messages[0]),
-        json!({"id": "a", "vector": "AP8=", "at": "1970-01-01T00:00:01Z"})
+        json!({"id": "a", "vector": "AP8=", "at": "1970-01-01T00:00:01"})
     );
     assert_eq!(messages[0].key(), Some(&b"a"[..]));
     assert_eq!(messages[0].timestamp(), Timestamp::CreateTime(1000));

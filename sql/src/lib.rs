@@ -18,6 +18,7 @@ mod bounded;
 mod column_types;
 mod compute;
 mod dead_letters;
+mod dialect;
 mod environment;
 mod epoch_table;
 mod failpoints;

@@ -207,7 +207,7 @@ impl<'a> ScriptParser<'a> {
             let place = column.name.span.start;
             if let Some(key) = self.metadata.get(&(place.line, place.column)) {
                 metadata_columns.push(MetadataColumn {
-                    column: identifier(&column.name),
+                    column: column.name.value.clone(),
                     key: key.clone(),
                 });
             }
@@ -276,9 +276,10 @@ impl<'a> ScriptParser<'a> {
     }
 }
 
-/// The field of a column of the table `table`.
+/// The field of a column of the table `table`. As in Arroyo, it has the name that is written, in capitals too: the name
+/// of the record's field.
 fn column_field(table: &str, column: ColumnDef) -> Result<Field, String> {
-    let name = identifier(&column.name);
+    let name = column.name.value.clone();
     let nullable = !column
         .options
         .iter()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DataFusionError, NullHandling, Result, ScalarValue, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::ViewTable;
 use datafusion::execution::context::SessionState;
@@ -183,7 +183,7 @@ impl Catalog {
     async fn logical_plan(&self, query: SqlQuery) -> Result<LogicalPlan> {
         let statement = SqlStatement::Statement(Box::new(Statement::Query(Box::new(query))));
         let planned = self.state().statement_to_plan(statement).await;
-        planned.map_err(|error| self.in_our_words(error))
+        keep_null_lists(planned.map_err(|error| self.in_our_words(error))?)
     }
 
     /// What DataFusion says of a table that is not there names catalogs and schemas, of which a script knows nothing.
@@ -225,6 +225,21 @@ impl Catalog {
             _ => (files, Vec::new()),
         })
     }
+}
+
+/// `plan` with a row for each NULL that is unnested, as Arroyo has it: DataFusion's SQL would drop the record without a
+/// word.
+fn keep_null_lists(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let kept = plan.transform_up_with_subqueries(|node| {
+        Ok(match node {
+            LogicalPlan::Unnest(mut unnest) if unnest.options.null_handling == NullHandling::Drop => {
+                unnest.options.null_handling = NullHandling::Preserve;
+                Transformed::yes(LogicalPlan::Unnest(unnest))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    kept.map(|kept| kept.data)
 }
 
 /// Whether rows of several tables meet anywhere in `plan`: in a join or in a subquery of an expression.

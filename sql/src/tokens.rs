@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use crate::dialect::ScriptDialect;
 use crate::error::Place;
 
 /// The dialect that scripts are written in.
-pub(crate) static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+pub(crate) static DIALECT: ScriptDialect = ScriptDialect;
 
 /// What statements begin with. Where one of these begins a line, an unfinished statement before it has ended.
 const STARTS: [[&str; 2]; 4] = [

@@ -4,24 +4,16 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use arrow::compute::kernels::cast_utils::string_to_datetime;
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use arrow::datatypes::{DataType, FieldRef, TimeUnit};
 use arrow::temporal_conversions::{
     date32_to_datetime, timestamp_ms_to_datetime, timestamp_ns_to_datetime, timestamp_s_to_datetime,
     timestamp_us_to_datetime,
 };
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use chrono::{NaiveDate, Utc};
 use serde_json::value::RawValue;
 
-use super::{BytesEncoding, decimal, floats, is_json};
-
-/// Base64 that takes padding or its absence.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+use super::describe::{describe, sql_type};
+use super::{BytesEncoding, bytes, decimal, floats, is_json};
 
 /// A decoded value. Which variants a column holds is decided by its [`Shape`].
 #[derive(Debug, Clone, PartialEq)]
@@ -155,11 +147,11 @@ impl Column {
         let text = || string(json).ok_or_else(mismatch);
         let number = || number(json).ok_or_else(mismatch);
         match &self.shape {
-            Shape::Json => Ok(Cell::Text(json.to_string())),
+            Shape::Json => Ok(Cell::Text(compact(json))),
             Shape::Text => Ok(Cell::Text(text()?.into_owned())),
             Shape::Boolean => json.parse().map(Cell::Boolean).map_err(|_| mismatch()),
             Shape::Integer { min, max } => {
-                let value = integer(&number()?).ok_or_else(mismatch)?;
+                let value = integer(json).ok_or_else(mismatch)?;
                 if value < *min || value > *max {
                     return Err(format!("{}, which is out of its range", mismatch()));
                 }
@@ -182,7 +174,7 @@ impl Column {
                 .ok_or_else(mismatch),
             Shape::Date => date(json).map(|days| Cell::Integer(days.into())).ok_or_else(mismatch),
             Shape::Bytes { length } => {
-                let bytes = self.decode_bytes(&text()?).ok_or_else(mismatch)?;
+                let bytes = bytes::decode(&text()?, self.bytes).ok_or_else(mismatch)?;
                 match length {
                     Some(length) if bytes.len() != *length => Err(format!(
                         "column `{path}`: expected {length} bytes, found {}",
@@ -192,21 +184,20 @@ impl Column {
                 }
             }
             Shape::List { item, length } => {
-                if matches!(item.shape, Shape::Float32)
-                    && let Some(floats) = floats::parse(json)
-                    && length.is_none_or(|length| length == floats.len())
-                {
-                    return Ok(Cell::Floats(floats));
+                if matches!(item.shape, Shape::Float32) {
+                    let vector = if json.starts_with('"') {
+                        let bytes = bytes::decode(&text()?, self.bytes).ok_or_else(mismatch)?;
+                        Some(bytes::vector(&bytes).map_err(|reason| format!("column `{path}`: {reason}"))?)
+                    } else {
+                        floats::parse(json)
+                    };
+                    if let Some(vector) = vector {
+                        check_length(path, *length, vector.len())?;
+                        return Ok(Cell::Floats(vector));
+                    }
                 }
                 let items: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| mismatch())?;
-                if let Some(length) = length
-                    && items.len() != *length
-                {
-                    return Err(format!(
-                        "column `{path}`: expected {length} items, found {}",
-                        items.len()
-                    ));
-                }
+                check_length(path, *length, items.len())?;
                 let cells = items.iter().enumerate().map(|(i, raw)| {
                     // The item's own path is made for an error only: lists have thousands of items.
                     let cell = item.decode(Some(raw), path);
@@ -224,19 +215,24 @@ impl Column {
             }
         }
     }
+}
 
-    fn decode_bytes(&self, text: &str) -> Option<Vec<u8>> {
-        match self.bytes {
-            BytesEncoding::Base64 => BASE64.decode(text).ok(),
-            BytesEncoding::Hex => hex(text),
-        }
+/// Checks the number of items in a list of a declared `length`.
+fn check_length(path: &str, length: Option<usize>, found: usize) -> Result<(), String> {
+    match length {
+        Some(length) if length != found => Err(format!("column `{path}`: expected {length} items, found {found}")),
+        _ => Ok(()),
     }
+}
+
+/// A record's text.
+pub(super) fn text(value: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(value).map_err(|error| format!("the value is not UTF-8 (at byte {})", error.valid_up_to()))
 }
 
 /// Splits a record into its fields, unparsed.
 pub(super) fn fields(value: &[u8]) -> Result<HashMap<String, &RawValue>, String> {
-    let text = std::str::from_utf8(value)
-        .map_err(|error| format!("the value is not UTF-8 (at byte {})", error.valid_up_to()))?;
+    let text = text(value)?;
     // Allowed to be passed over (RFC 8259, section 8.1), and the first bytes of many a file that Windows wrote.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_ascii().is_empty() {
@@ -253,71 +249,16 @@ pub(super) fn fields(value: &[u8]) -> Result<HashMap<String, &RawValue>, String>
     serde_json::from_str(raw.get()).map_err(|error| format!("the value is not JSON: {error}"))
 }
 
-/// The type's name as it is written in SQL.
-pub(super) fn sql_type(field: &Field) -> String {
-    match field.data_type() {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if is_json(field) => "JSON".into(),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "TEXT".into(),
-        DataType::Int8 => "TINYINT".into(),
-        DataType::Int16 => "SMALLINT".into(),
-        DataType::Int32 => "INT".into(),
-        DataType::Int64 => "BIGINT".into(),
-        DataType::UInt8 => "TINYINT UNSIGNED".into(),
-        DataType::UInt16 => "SMALLINT UNSIGNED".into(),
-        DataType::UInt32 => "INT UNSIGNED".into(),
-        DataType::UInt64 => "BIGINT UNSIGNED".into(),
-        DataType::Float32 => "FLOAT".into(),
-        DataType::Float64 => "DOUBLE".into(),
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Timestamp(..) => "TIMESTAMP".into(),
-        DataType::Date32 => "DATE".into(),
-        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            "BYTEA".into()
-        }
-        DataType::List(item)
-        | DataType::LargeList(item)
-        | DataType::ListView(item)
-        | DataType::FixedSizeList(item, _) => {
-            format!("{}[]", sql_type(item))
-        }
-        DataType::Struct(_) => "STRUCT".into(),
-        other => other.to_string(),
-    }
-}
-
-/// `json` as an error shows it, cut to a readable length. Of a URL only the scheme is shown: what follows may be a
-/// password, or a signature.
-fn describe(json: &str) -> String {
-    const SHOWN: usize = 60;
-    let kind = match json.as_bytes().first() {
-        Some(b'"') => "the string",
-        Some(b'[') => "the array",
-        Some(b'{') => "the object",
-        Some(b't' | b'f') => "the boolean",
-        Some(b'n') => "null",
-        _ => "the number",
-    };
-    if kind == "null" {
-        return kind.into();
-    }
-    let public = scheme_end(json).map_or(json, |end| &json[..end]);
-    let mut shown: String = public.chars().take(SHOWN).collect();
-    if shown.len() < json.len() {
-        shown.push('…');
-    }
-    format!("{kind} {shown}")
-}
-
-/// The end of the first scheme in `json`: `https://`, or a colon where slashes are escaped, or left out.
-fn scheme_end(json: &str) -> Option<usize> {
-    let bytes = json.as_bytes();
-    let colon = (1..bytes.len()).find(|&index| {
-        let before_path = matches!(bytes.get(index + 1), Some(b'/' | b'\\'));
-        bytes[index] == b':' && (before_path || bytes[index - 1].is_ascii_alphabetic())
-    })?;
-    let slashes = if json[colon + 1..].starts_with("//") { 2 } else { 0 };
-    Some(colon + 1 + slashes)
+/// `json`, valid JSON, without the white space between its parts.
+fn compact(json: &str) -> String {
+    let (mut within, mut escaped) = (false, false);
+    let kept = json.chars().filter(|&character| {
+        let kept = within || !character.is_ascii_whitespace();
+        within ^= character == '"' && !escaped;
+        escaped = character == '\\' && !escaped;
+        kept
+    });
+    kept.collect()
 }
 
 fn string(json: &str) -> Option<Cow<'_, str>> {
@@ -340,13 +281,14 @@ fn finite(text: &str) -> Option<f64> {
     text.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
-fn integer(text: &str) -> Option<i128> {
-    // 2^63 is far below what an f64's exponent can say: larger floats would only be refused by the range anyway.
-    const EXACT: f64 = 9.3e18;
-    text.parse().ok().or_else(|| {
-        let value = finite(text)?;
-        (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i128)
-    })
+/// The whole number in `json`. What is behind the point of a number is cut off, as Arroyo does; a string must be digits.
+fn integer(json: &str) -> Option<i128> {
+    if json.starts_with('"') {
+        return string(json)?.parse().ok();
+    }
+    let text = number(json)?;
+    // A float beyond an `i128` becomes the largest or the smallest one, which no column takes.
+    text.parse().ok().or_else(|| finite(&text).map(|value| value as i128))
 }
 
 fn timestamp(json: &str, unit: TimeUnit) -> Option<i64> {
@@ -354,7 +296,7 @@ fn timestamp(json: &str, unit: TimeUnit) -> Option<i64> {
         let value = integer(json).and_then(|value| i64::try_from(value).ok())?;
         return is_instant(value, unit).then_some(value);
     }
-    let time = string_to_datetime(&Utc, string(json)?.trim()).ok()?;
+    let time = string_to_datetime(&Utc, &string(json)?).ok()?;
     match unit {
         TimeUnit::Second => Some(time.timestamp()),
         TimeUnit::Millisecond => Some(time.timestamp_millis()),
@@ -381,16 +323,4 @@ fn is_instant(value: i64, unit: TimeUnit) -> bool {
         TimeUnit::Nanosecond => timestamp_ns_to_datetime(value),
     };
     instant.is_some()
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    digits
-        .chunks_exact(2)
-        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
-        .collect()
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, RecordBatch, StructArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Int64Type, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::json::writer::{NullableEncoder, make_encoder};
 use arrow::json::{Encoder, EncoderFactory, EncoderOptions};
@@ -16,17 +16,32 @@ use serde_json::value::RawValue;
 use super::{BytesEncoding, JsonOptions, is_json};
 use crate::ConnectorError;
 
-/// RFC 3339. A timestamp without a time zone is UTC, and the standard wants that said.
-const TIMESTAMP_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
+/// RFC 3339 without an offset, as Arroyo writes it: a timestamp without a time zone is UTC.
+const TIMESTAMP_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.f";
+
+/// Milliseconds in a day.
+const DAY: i64 = 86_400_000;
 
 /// How timestamps are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Timestamps {
-    /// `2025-01-31T12:00:00.5Z`.
+    /// `2025-01-31T12:00:00.500`, and `2025-01-31` for a date.
     #[default]
     Rfc3339,
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970, for dates too.
     UnixMillis,
+}
+
+/// How decimals are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Decimals {
+    /// `12.50`, a number.
+    #[default]
+    Number,
+    /// `"12.50"`.
+    String,
+    /// Base64 of the unscaled value: 16 bytes, two's complement, the highest first.
+    Bytes,
 }
 
 /// Writes rows as JSON objects with every column, NULL as null.
@@ -64,7 +79,7 @@ impl JsonEncoder {
     }
 }
 
-/// Bytes, JSON columns and timestamps, which Arrow's encoders write in other ways.
+/// Bytes, JSON columns, timestamps and decimals, which Arrow's encoders write in other ways.
 #[derive(Debug)]
 struct Factory(JsonOptions);
 
@@ -92,8 +107,22 @@ impl EncoderFactory for Factory {
                     &array.slice(0, array.len()),
                     &DataType::Timestamp(TimeUnit::Millisecond, None),
                 )?;
-                Box::new(Millis(cast(&millis, &DataType::Int64)?))
+                Box::new(Integers {
+                    values: cast(&millis, &DataType::Int64)?,
+                    factor: 1,
+                })
             }
+            DataType::Date32 if self.0.timestamps == Timestamps::UnixMillis => {
+                let days = cast(&array.slice(0, array.len()), &DataType::Int32)?;
+                Box::new(Integers {
+                    values: cast(&days, &DataType::Int64)?,
+                    factor: DAY,
+                })
+            }
+            DataType::Decimal128(..) if self.0.decimals != Decimals::Number => Box::new(Decimal {
+                values: array.as_primitive::<Decimal128Type>().clone(),
+                encoding: self.0.decimals,
+            }),
             // Nanoseconds do not reach beyond the year 2262.
             DataType::Date32
             | DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond, None) => {
@@ -185,10 +214,33 @@ fn calendar(array: &dyn Array) -> Result<Vec<Option<String>>, ArrowError> {
         .collect())
 }
 
-struct Millis(ArrayRef);
+/// Numbers of 64 bits, each times a factor.
+struct Integers {
+    values: ArrayRef,
+    factor: i64,
+}
 
-impl Encoder for Millis {
+impl Encoder for Integers {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0.as_primitive::<Int64Type>().value(row).to_string().as_bytes());
+        // Days are of 32 bits: their milliseconds fit.
+        let value = self.values.as_primitive::<Int64Type>().value(row) * self.factor;
+        out.extend_from_slice(value.to_string().as_bytes());
+    }
+}
+
+struct Decimal {
+    values: Decimal128Array,
+    encoding: Decimals,
+}
+
+impl Encoder for Decimal {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let text = match self.encoding {
+            Decimals::Bytes => BASE64_STANDARD.encode(self.values.value(row).to_be_bytes()),
+            Decimals::String | Decimals::Number => self.values.value_as_string(row),
+        };
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
     }
 }

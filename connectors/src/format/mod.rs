@@ -7,28 +7,31 @@
 //! | column | JSON |
 //! | --- | --- |
 //! | TEXT | a string; a number or a boolean is refused, as in Arroyo |
-//! | SMALLINT, INT, BIGINT, DECIMAL | a number, or a string that holds one; 1.0 is an integer, 1.5 is not |
+//! | SMALLINT, INT, BIGINT | a number, of which what is behind the point is cut off, or a string of digits |
+//! | DECIMAL | a number, or a string that holds one; digits beyond the scale are cut off |
 //! | FLOAT, DOUBLE | a number, or a string that holds one; not finite is written as null |
 //! | BOOLEAN | true or false |
-//! | TIMESTAMP | RFC 3339 (without an offset: UTC), or a number in the column's unit since 1970 (nanoseconds for a plain TIMESTAMP) |
+//! | TIMESTAMP | RFC 3339 (without an offset: UTC), or a number in the column's unit since 1970 (nanoseconds for a plain TIMESTAMP); written in UTC without an offset |
 //! | DATE | `2025-01-31`, or a number of days since 1970 |
 //! | BYTEA | base64, with or without padding; hexadecimal with `json.bytes_encoding = 'hex'` |
-//! | T\[\], STRUCT | an array, an object |
-//! | JSON | any value, kept as the text that it was |
+//! | T\[\], STRUCT | an array, an object; FLOAT\[\] also the bytes of a vector, as a BYTEA column has them |
+//! | JSON | any value, as its text without white space |
 //!
 //! BYTEA is never guessed at: hexadecimal digits are valid base64 too. Arroyo wrote hexadecimal until October 2025 and
 //! base64 since.
 
+mod bytes;
 mod columns;
 mod conform;
 mod decimal;
 mod decode;
+mod describe;
 mod encode;
 mod floats;
 mod record;
 
 pub use conform::{Conformed, conform};
-pub use encode::{JsonEncoder, Timestamps};
+pub use encode::{Decimals, JsonEncoder, Timestamps};
 pub use record::{RecordDecoder, Row};
 
 use arrow::datatypes::Field;
@@ -64,6 +67,10 @@ pub struct JsonOptions {
     pub bytes: BytesEncoding,
     /// `json.timestamp_format`, for sinks: `rfc3339` (default) or `unix_millis`.
     pub timestamps: Timestamps,
+    /// `json.decimal_encoding`, for sinks: `number` (default), `string` or `bytes`.
+    pub decimals: Decimals,
+    /// `json.unstructured`, for sources: the record as a whole is the value of the one column `value`.
+    pub unstructured: bool,
 }
 
 impl JsonOptions {
@@ -89,7 +96,33 @@ impl JsonOptions {
                 ));
             }
         };
-        Ok(Self { bytes, timestamps })
+        let decimals = match options.take("json.decimal_encoding").as_deref() {
+            None | Some("number") => Decimals::Number,
+            Some("string") => Decimals::String,
+            Some("bytes") => Decimals::Bytes,
+            Some(other) => {
+                return Err(options.error_at(
+                    "json.decimal_encoding",
+                    format!("'json.decimal_encoding' is 'number', 'string' or 'bytes' and cannot be '{other}'"),
+                ));
+            }
+        };
+        let unstructured = match options.take("json.unstructured").as_deref() {
+            None | Some("false" | "no") => false,
+            Some("true" | "yes") => true,
+            Some(other) => {
+                return Err(options.error_at(
+                    "json.unstructured",
+                    format!("'json.unstructured' is 'true' or 'false' and cannot be '{other}'"),
+                ));
+            }
+        };
+        Ok(Self {
+            bytes,
+            timestamps,
+            decimals,
+            unstructured,
+        })
     }
 }
 

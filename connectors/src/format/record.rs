@@ -1,12 +1,15 @@
 //! Source records to rows: the value's fields and the record's metadata.
 
+use std::collections::HashMap;
+
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{SchemaRef, TimeUnit};
 use serde_json::{Map, Value};
 
+use super::JsonOptions;
 use super::columns::build;
-use super::decode::{Cell, Column, Shape, fields, sql_type};
-use super::{BytesEncoding, JsonOptions};
+use super::decode::{Cell, Column, Shape, fields, text};
+use super::describe::sql_type;
 use crate::{ConnectorError, SourceRecord, TableDefinition};
 
 /// A decoded record, still apart from its neighbours.
@@ -24,6 +27,8 @@ impl Row {
 /// Decodes the JSON records of one table.
 #[derive(Debug, Clone)]
 pub struct RecordDecoder {
+    /// Whether records are taken as a whole, and are not read.
+    unstructured: bool,
     schema: SchemaRef,
     columns: Vec<(Column, Fill)>,
 }
@@ -32,6 +37,8 @@ pub struct RecordDecoder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fill {
     Value,
+    /// The record as a whole.
+    Whole,
     Offset,
     Partition,
     Topic,
@@ -56,7 +63,7 @@ impl Fill {
     /// Whether a column of `shape` can take this metadata, and which types can.
     fn fits(self, shape: &Shape) -> Result<(), &'static str> {
         let (fits, types) = match self {
-            Self::Value => (true, ""),
+            Self::Value | Self::Whole => (true, ""),
             Self::Offset | Self::Partition => (matches!(shape, Shape::Integer { .. }), "BIGINT or INT"),
             Self::Topic => (matches!(shape, Shape::Text), "TEXT"),
             Self::Timestamp => (
@@ -74,20 +81,26 @@ impl RecordDecoder {
     /// A decoder to the columns of `table`.
     ///
     /// # Errors
-    /// [`ConnectorError::Option`] that names a column whose type JSON cannot be read into, or a metadata column of an
-    /// unknown name or of a type that cannot hold it.
+    /// [`ConnectorError::Option`] that names a column whose type JSON cannot be read into, a metadata column of an
+    /// unknown name or of a type that cannot hold it, or, with `json.unstructured`, a column other than `value JSON`.
     pub fn new(table: &TableDefinition, json: JsonOptions) -> Result<Self, ConnectorError> {
-        Self::with_bytes(table, json.bytes)
-    }
-
-    fn with_bytes(table: &TableDefinition, bytes: BytesEncoding) -> Result<Self, ConnectorError> {
         let options = table.options();
         let columns = table.schema.fields().iter().map(|field| {
             let name = field.name();
-            let column = Column::new(field, bytes)
+            let column = Column::new(field, json.bytes)
                 .map_err(|other| options.error(format!("column `{name}`: {other} cannot be read from JSON")))?;
             let Some(metadata) = table.metadata_columns.iter().find(|metadata| metadata.column == *name) else {
-                return Ok((column, Fill::Value));
+                return match (json.unstructured, &column.shape) {
+                    (false, _) => Ok((column, Fill::Value)),
+                    (true, Shape::Json) if name == "value" => Ok((column, Fill::Whole)),
+                    (true, _) => Err(options.error_at(
+                        "json.unstructured",
+                        format!(
+                            "with 'json.unstructured' the record as a whole is one column `value` of type JSON, and \
+                             there can be none but it and METADATA; take `{name}` out"
+                        ),
+                    )),
+                };
             };
             let key = &metadata.key;
             let fill = Fill::parse(key).ok_or_else(|| {
@@ -105,6 +118,7 @@ impl RecordDecoder {
             Ok((column, fill))
         });
         Ok(Self {
+            unstructured: json.unstructured,
             schema: table.schema.clone(),
             columns: columns.collect::<Result<_, _>>()?,
         })
@@ -118,11 +132,16 @@ impl RecordDecoder {
     /// Decodes one record. `Err` is the reason why it does not fit.
     pub fn decode(&self, record: &SourceRecord) -> Result<Row, String> {
         let value = record.value.as_deref().ok_or("the record has no value")?;
-        let values = fields(value)?;
+        let values = if self.unstructured {
+            HashMap::new()
+        } else {
+            fields(value)?
+        };
         let cells = self.columns.iter().map(|(column, fill)| {
             let name = column.field.name();
             match fill {
                 Fill::Value => column.decode(values.get(name).copied(), name),
+                Fill::Whole => text(value).map(|text| Cell::Text(text.to_string())),
                 fill => {
                     let cell = metadata(*fill, &column.shape, record)?;
                     if !in_range(&cell, &column.shape) {
@@ -159,7 +178,7 @@ impl RecordDecoder {
 fn metadata(fill: Fill, shape: &Shape, record: &SourceRecord) -> Result<Cell, String> {
     let origin = &record.origin;
     Ok(match fill {
-        Fill::Value => Cell::Null,
+        Fill::Value | Fill::Whole => Cell::Null,
         Fill::Offset => Cell::Integer(origin.offset.into()),
         Fill::Partition => Cell::Integer(origin.partition.into()),
         Fill::Topic => Cell::Text(origin.topic.clone()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimeUnit,
-    TimestampMillisecondType, TimestampNanosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, UInt64Type,
 };
 use serde_json::{Value, json};
 use sightstream_connectors::format::{BytesEncoding, JsonOptions, RecordDecoder};
@@ -57,19 +57,26 @@ fn every_sql_type_is_read_from_its_json() {
 }
 
 #[test]
-fn numbers_may_stand_in_strings_and_integers_may_have_a_point() {
+fn numbers_may_stand_in_strings_and_integers_lose_what_is_behind_their_point() {
     let rows = decode(
         vec![
             field("a", DataType::Int64),
             field("b", DataType::Float64),
             field("c", DataType::Int32),
+            field("d", DataType::Int32),
+            field("e", DataType::UInt64),
         ],
-        r#"{"a": "12", "b": "1.5", "c": 3.0}"#,
+        r#"{"a": "12", "b": "1.5", "c": 3.9, "d": -3.9, "e": 1.8e19}"#,
     )
     .expect("all are numbers");
     assert_eq!(rows["a"].as_primitive::<Int64Type>().value(0), 12);
     assert_eq!(rows["b"].as_primitive::<Float64Type>().value(0), 1.5);
     assert_eq!(rows["c"].as_primitive::<Int32Type>().value(0), 3);
+    assert_eq!(rows["d"].as_primitive::<Int32Type>().value(0), -3);
+    assert_eq!(
+        rows["e"].as_primitive::<UInt64Type>().value(0),
+        18_000_000_000_000_000_000
+    );
 }
 
 #[test]
@@ -87,8 +94,13 @@ fn a_value_of_another_type_is_rejected_with_the_column_and_what_was_found() {
         ),
         (
             DataType::Int64,
-            r#"{"c": 1.5}"#,
-            "column `c`: expected BIGINT, found the number 1.5",
+            r#"{"c": "1.5"}"#,
+            "column `c`: expected BIGINT, found the string \"1.5\"",
+        ),
+        (
+            DataType::Int64,
+            r#"{"c": 1e300}"#,
+            "found the number 1e300, which is out of its range",
         ),
         (
             DataType::Int16,
@@ -202,12 +214,86 @@ fn timestamps_are_rfc_3339_or_a_number_in_the_columns_unit() {
 }
 
 #[test]
-fn json_columns_keep_the_text_of_any_value() {
-    let payload = r#"{"b": [1, {"x": null}],  "a": 1.50}"#;
+fn json_columns_keep_the_text_of_any_value_without_white_space() {
+    let payload = r#"{"b": [1, {"x": null}],  "a b": 1.50, "c" : "d \" { , \\"}"#;
     let fields = vec![json_field("payload"), json_field("other")];
-    let rows = decode(fields, &format!(r#"{{"payload": {payload}, "other": "text"}}"#)).expect("any value fits");
-    assert_eq!(rows["payload"].as_string::<i32>().value(0), payload);
-    assert_eq!(rows["other"].as_string::<i32>().value(0), "\"text\"");
+    let rows = decode(fields, &format!(r#"{{"payload": {payload}, "other": "a text"}}"#)).expect("any value fits");
+    assert_eq!(
+        rows["payload"].as_string::<i32>().value(0),
+        r#"{"b":[1,{"x":null}],"a b":1.50,"c":"d \" { , \\"}"#
+    );
+    assert_eq!(rows["other"].as_string::<i32>().value(0), "\"a text\"");
+}
+
+#[test]
+fn a_vector_is_a_list_or_its_bytes() {
+    let list = || DataType::List(Arc::new(field("item", DataType::Float32)));
+    let pair = || DataType::FixedSizeList(Arc::new(field("item", DataType::Float32)), 2);
+    let hex = JsonOptions {
+        bytes: BytesEncoding::Hex,
+        ..Default::default()
+    };
+    let numbers = Float32Array::from(vec![1.0, -2.5]);
+    // 1.0 and -2.5: 0000803f 000020c0.
+    for (options, value) in [
+        (JsonOptions::default(), r#"{"v": [1.0, -2.5]}"#),
+        (JsonOptions::default(), r#"{"v": "AACAPwAAIMA="}"#),
+        (JsonOptions::default(), r#"{"v": "AACAPwAAIMA"}"#),
+        (hex, r#"{"v": "0000803f000020c0"}"#),
+        (hex, r#"{"v": [1, -2.5]}"#),
+    ] {
+        for data_type in [list(), pair()] {
+            let rows = decode_as(&table(vec![field("v", data_type)], &[]), options, value).expect(value);
+            let vector = arrow::compute::cast(&rows["v"], &list()).expect("it is a list");
+            assert_eq!(*vector.as_list::<i32>().value(0), numbers, "{value}");
+        }
+    }
+    assert!(decode(vec![field("v", list())], r#"{"v": null}"#).expect("it may be NULL")["v"].is_null(0));
+    for (data_type, value, expected) in [
+        (
+            list(),
+            r#"{"v": "AACAPwAAIA=="}"#,
+            "column `v`: 7 bytes are no whole number of 4-byte floats",
+        ),
+        (list(), r#"{"v": "AADAfw=="}"#, "holds NaN at position 0"),
+        (
+            list(),
+            r#"{"v": "no base64!"}"#,
+            "expected FLOAT[], found the string \"no base64!\"",
+        ),
+        (pair(), r#"{"v": "AACAPw=="}"#, "column `v`: expected 2 items, found 1"),
+        (
+            DataType::List(Arc::new(field("item", DataType::Float64))),
+            r#"{"v": "AACAPw=="}"#,
+            "expected DOUBLE[]",
+        ),
+    ] {
+        let found = decode(vec![field("v", data_type)], value).expect_err(value);
+        assert!(found.contains(expected), "{value}: {found}");
+    }
+}
+
+#[test]
+fn an_unstructured_record_is_one_value() {
+    let options = JsonOptions {
+        unstructured: true,
+        ..Default::default()
+    };
+    let fields = || vec![json_field("value"), field("o", DataType::Int64)];
+    let declared = table(fields(), &[("o", "offset_id")]);
+    for record in [r#"{"a": [1 ]}"#, "no JSON", "[1]"] {
+        let rows = decode_as(&declared, options, record).expect("any text fits");
+        assert_eq!(rows["value"].as_string::<i32>().value(0), record);
+        assert_eq!(rows["o"].as_primitive::<Int64Type>().value(0), 17);
+    }
+    for fields in [
+        fields(),
+        vec![field("value", DataType::Utf8)],
+        vec![json_field("other")],
+    ] {
+        let error = RecordDecoder::new(&table(fields, &[]), options).expect_err("there is more than `value JSON`");
+        assert!(error.to_string().contains("one column `value` of type JSON"), "{error}");
+    }
 }
 
 #[test]

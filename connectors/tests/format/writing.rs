@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryViewArray, DictionaryArray, FixedSizeListArray, Float32Array, Int64Array,
-    LargeStringArray, StringArray, StringViewArray, TimestampNanosecondArray,
+    Array, ArrayRef, AsArray, BinaryViewArray, Date32Array, Decimal128Array, DictionaryArray, FixedSizeListArray,
+    Float32Array, Int64Array, LargeStringArray, StringArray, StringViewArray, TimestampNanosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, Schema, TimeUnit};
 use serde_json::{Value, json};
-use sightstream_connectors::format::{BytesEncoding, JsonEncoder, JsonOptions, Timestamps, conform};
+use sightstream_connectors::format::{BytesEncoding, Decimals, JsonEncoder, JsonOptions, Timestamps, conform};
 
 use crate::kit::{batch, decode, encode, field, json_field};
 
@@ -27,7 +27,7 @@ fn rows_are_written_with_every_column() {
     let text = r#"{"id":"a","n":1,"f":0.1,"at":"2025-01-31T12:00:00.5Z","b":"q80=","v":[1.0,-2.5],"j":{"x":[1]},"nothing":null}"#;
     let rows = decode(fields.clone(), text).expect("the record fits");
     let mut expected: Value = serde_json::from_str(text).expect("it is JSON");
-    expected["at"] = json!("2025-01-31T12:00:00.500Z");
+    expected["at"] = json!("2025-01-31T12:00:00.500");
     assert_eq!(encode(&rows, JsonOptions::default()), [expected.clone()]);
     let line = JsonEncoder::new(JsonOptions::default())
         .encode(&rows)
@@ -40,6 +40,7 @@ fn rows_are_written_with_every_column() {
     let options = JsonOptions {
         bytes: BytesEncoding::Hex,
         timestamps: Timestamps::UnixMillis,
+        ..Default::default()
     };
     let line = &encode(&rows, options)[0];
     assert_eq!(
@@ -136,4 +137,31 @@ fn timestamps_with_a_time_zone_are_written_with_it() {
         encode(&batch(field, Arc::new(column)), JsonOptions::default()),
         [json!({"t": "1970-01-01T00:00:00Z"})]
     );
+}
+
+#[test]
+fn dates_and_decimals_are_written_as_the_table_says() {
+    let row = |field: Field, column: ArrayRef, options: JsonOptions| encode(&batch(field, column), options).remove(0);
+    let date = |options| {
+        let column = Arc::new(Date32Array::from(vec![20_119]));
+        row(field("d", DataType::Date32), column, options)
+    };
+    let unix = JsonOptions {
+        timestamps: Timestamps::UnixMillis,
+        ..Default::default()
+    };
+    assert_eq!(date(JsonOptions::default()), json!({"d": "2025-01-31"}));
+    assert_eq!(date(unix), json!({"d": 1_738_281_600_000_i64}));
+    let decimal = |decimals| {
+        let column = Decimal128Array::from(vec![-1250]).with_precision_and_scale(10, 2);
+        let column = Arc::new(column.expect("it has 4 digits"));
+        let options = JsonOptions {
+            decimals,
+            ..Default::default()
+        };
+        row(field("d", DataType::Decimal128(10, 2)), column, options)
+    };
+    assert_eq!(decimal(Decimals::Number), json!({"d": -12.5}));
+    assert_eq!(decimal(Decimals::String), json!({"d": "-12.50"}));
+    assert_eq!(decimal(Decimals::Bytes), json!({"d": "///////////////////7Hg=="}));
 }

@@ -135,6 +135,8 @@ async fn every_part_of_an_unnested_list_is_embedded() {
         [
             json!({"id":"a/p1","vector":[2.0,0.0]}),
             json!({"id":"a/p22","vector":[3.0,0.0]}),
+            // A NULL list is a row of its own, as in Arroyo.
+            json!({"id":"c/","vector":null}),
             json!({"id":"d/p4","vector":[2.0,0.0]}),
         ]
     );

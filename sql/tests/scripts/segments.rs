@@ -46,7 +46,9 @@ async fn every_part_of_a_medium_is_a_row_of_its_own() {
             row("a#t=60,90", "v.mp4", json!(60.0), json!(90.0), none.clone(), 13.0),
             row("b#page=1", "d.pdf", none.clone(), none.clone(), json!(1), 12.0),
             row("b#page=2", "d.pdf", none.clone(), none.clone(), json!(2), 12.0),
-            row("c", "image", none.clone(), none.clone(), none, 5.0),
+            row("c", "image", none.clone(), none.clone(), none.clone(), 5.0),
+            // A NULL url is a part that is NULL, as in Arroyo.
+            json!({"id": "d", "parent": none, "start": none, "end": none, "page": none, "vector": none}),
         ]
     );
 }

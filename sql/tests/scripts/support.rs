@@ -74,6 +74,8 @@ pub struct Workbench {
     folder: TempDir,
     pub embedder: Arc<CountingEmbedder>,
     pub records: usize,
+    /// What `{{ KAFKA }}` stands for.
+    pub kafka: String,
 }
 
 impl Workbench {
@@ -83,6 +85,7 @@ impl Workbench {
             folder,
             embedder: Arc::default(),
             records: 3,
+            kafka: "localhost:1".to_string(),
         }
     }
 
@@ -110,21 +113,22 @@ impl Workbench {
         listed.expect("no test panics while it counts").clone()
     }
 
-    /// Runs `sql`, in which `{{ NAME }}` is the path of the file NAME in lower case with `.jsonl`.
+    /// Runs `sql`, in which `{{ KAFKA }}` is the address of a broker and any other `{{ NAME }}` the path of the file NAME
+    /// in lower case with `.jsonl`.
     pub async fn run(&self, sql: &str) -> Result<JobSummary, SqlError> {
         self.run_with(sql, DeadLetterTarget::File(self.path("dead.jsonl")))
             .await
     }
 
     pub async fn run_with(&self, sql: &str, dead_letters: DeadLetterTarget) -> Result<JobSummary, SqlError> {
-        let path = |name: &str| {
-            Some(
-                self.path(&format!("{}.jsonl", name.to_lowercase()))
-                    .display()
-                    .to_string(),
-            )
+        let variable = |name: &str| {
+            let path = || self.path(&format!("{}.jsonl", name.to_lowercase()));
+            Some(match name {
+                "KAFKA" => self.kafka.clone(),
+                _ => path().display().to_string(),
+            })
         };
-        let script = Script::parse_with_environment(sql, "test.sql", &path).map_err(first)?;
+        let script = Script::parse_with_environment(sql, "test.sql", &variable).map_err(first)?;
         let options = JobOptions {
             until_caught_up: true,
             dead_letters,
