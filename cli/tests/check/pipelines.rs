@@ -5,9 +5,14 @@ use std::path::Path;
 use crate::common::{code, folder, output, sightstream, stderr, stdout};
 
 #[test]
-fn both_pipelines_can_be_planned() {
+fn each_pipeline_can_be_planned() {
     let pipelines = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql/pipelines");
-    for (file, into) in [("index_media.sql", "vectors"), ("index_moments.sql", "moments")] {
+    for (file, from, into) in [
+        ("index_media.sql", "media", "vectors"),
+        ("index_moments.sql", "media", "moments"),
+        ("embed_media.sql", "media", "vectors"),
+        ("index_vectors.sql", "vectors", "points"),
+    ] {
         let mut command = sightstream(folder().path());
         command
             .args(["check", "--offline"])
@@ -19,7 +24,7 @@ fn both_pipelines_can_be_planned() {
         let told = stdout(&output);
         assert_eq!(code(&output), 0, "{told}{}", stderr(&output));
         assert!(
-            told.contains(&format!("the query can be planned: from media into {into}")),
+            told.contains(&format!("the query can be planned: from {from} into {into}")),
             "{told}"
         );
         assert!(told.contains("0 warnings"), "{told}");

@@ -6,3 +6,4 @@ mod crashes;
 mod references;
 mod ten_thousand;
 mod tombstones;
+mod two_steps;
