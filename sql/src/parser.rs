@@ -107,7 +107,10 @@ impl<'a> ScriptParser<'a> {
                 }
                 Err(error) => {
                     let end = tokens::end(&tokens).unwrap_or(start);
-                    self.errors.push(self.syntax(start, end, error));
+                    self.errors.push(match tokens::only_arroyo(&tokens) {
+                        Some((place, message)) => SqlError::at_place(self.file, place, message),
+                        None => self.syntax(start, end, error),
+                    });
                     self.broken.extend(tokens::defined_name(&tokens));
                 }
             }

@@ -114,6 +114,23 @@ fn is_word(token: &Token, word: &str) -> bool {
     matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
 }
 
+/// The first words of `tokens` that only Arroyo takes: where they stand, and a sentence about them.
+pub(crate) fn only_arroyo(tokens: &[TokenWithSpan]) -> Option<(Place, &'static str)> {
+    let code = code(tokens);
+    code.windows(2).find_map(|window| {
+        let [first, second] = [window[0], window[1]].map(|index| &tokens[index]);
+        let are = |one, two| is_word(&first.token, one) && is_word(&second.token, two);
+        let sentence = if are("WATERMARK", "FOR") {
+            "WATERMARK FOR is of windows, which only Arroyo has; take it out, or run the query on Arroyo"
+        } else if are("GENERATED", "ALWAYS") {
+            "columns GENERATED ALWAYS AS are only Arroyo's; compute them in a view: CREATE VIEW name AS SELECT …"
+        } else {
+            return None;
+        };
+        Some((first.span.start.into(), sentence))
+    })
+}
+
 /// Takes Arroyo's `METADATA FROM 'key'` after a column's type out of the tokens, which sqlparser does not know; by the
 /// place of the column's name.
 fn take_out_metadata(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, BTreeMap<(u64, u64), String>) {

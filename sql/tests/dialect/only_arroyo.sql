@@ -45,7 +45,8 @@ CREATE TABLE input (at TIMESTAMP NOT NULL, WATERMARK FOR at AS at - INTERVAL '5 
 );
 SELECT at FROM input;
 ---- refused
-test.sql:
+test.sql:1:44:
+WATERMARK FOR is of windows, which only Arroyo has
 
 ==== virtual columns
 CREATE TABLE input (a INT, b INT GENERATED ALWAYS AS (a + 1)) WITH (
@@ -53,7 +54,8 @@ CREATE TABLE input (a INT, b INT GENERATED ALWAYS AS (a + 1)) WITH (
 );
 SELECT b FROM input;
 ---- refused
-test.sql:1:
+test.sql:1:34:
+columns GENERATED ALWAYS AS are only Arroyo
 
 ==== primary keys
 CREATE TABLE input (id INT PRIMARY KEY) WITH (
