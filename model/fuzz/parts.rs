@@ -3,7 +3,7 @@
 
 use sightstream_model::error::MediaError;
 use sightstream_model::fetch::Content;
-use sightstream_model::media::{Answer, DecodeLimits, Media, Question, Reader, Reading, Segmentation};
+use sightstream_model::media::{Answer, DecodeLimits, Media, Parts, Question, Reader, Reading, Segmentation};
 use sightstream_model::processor::PixelTarget;
 use sightstream_model::reference::Fragment;
 
@@ -40,15 +40,24 @@ pub fn ask(bytes: &[u8], media_type: Option<&str>, segmentation: &Segmentation, 
     for _ in 0..2 {
         let parts = read(Question::Parts, None);
         let whole = read(Question::Input, None);
-        if let (Some(Answer::Parts(parts)), Some(Answer::Parts(of_input))) = (parts, &whole) {
-            assert_eq!(parts, *of_input);
+        // Asked for its parts, a medium answers with nothing else.
+        assert!(matches!(parts, None | Some(Answer::Parts(_))));
+        if let (Some(parts), Some(Answer::Parts(_))) = (&parts, &whole) {
+            assert_eq!(Some(parts), whole.as_ref());
+        }
+        for answer in [&parts, &whole].into_iter().flatten() {
+            if let Answer::Parts(parts) = answer {
+                assert!(parts.are_possible(), "{parts:?}");
+            }
         }
         if let Some(Answer::Parts(parts)) = &whole {
-            let first = parts
-                .fragments(segmentation)
-                .next()
-                .expect("what has parts has a first one");
+            assert_ne!(*parts, Parts::Whole, "what is one input is that input");
+            let mut few = parts.fragments(segmentation).take(3);
+            let first = few.next().expect("what has parts has a first one");
             check(read(Question::Input, Some(&first)), segmentation);
+            for fragment in few {
+                check(read(Question::Input, Some(&fragment)), segmentation);
+            }
         }
         check(whole, segmentation);
         for fragment in fragments {
