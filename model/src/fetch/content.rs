@@ -20,7 +20,7 @@ pub struct Identity(pub [u8; 16]);
 pub enum Content {
     /// In memory: images and text.
     Memory(Bytes),
-    /// In a file: what may be large, and is read in parts.
+    /// In a file: what may be large, and is read in parts: videos, images that move, documents.
     File(MediaFile),
 }
 
@@ -94,6 +94,14 @@ impl Content {
         }
     }
 
+    /// Reads it from its beginning on.
+    pub fn reader(&self) -> impl io::Read {
+        Reading {
+            content: self,
+            position: 0,
+        }
+    }
+
     /// How many bytes of it are in memory.
     pub fn in_memory(&self) -> usize {
         match self {
@@ -108,5 +116,19 @@ impl Content {
             Self::Memory(_) => None,
             Self::File(file) => Some(file.identity),
         }
+    }
+}
+
+/// A content as far as it was read.
+struct Reading<'a> {
+    content: &'a Content,
+    position: u64,
+}
+
+impl io::Read for Reading<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.content.read_at(buffer, self.position)?;
+        self.position += length as u64;
+        Ok(length)
     }
 }

@@ -13,7 +13,7 @@ use super::landing::file_too_large;
 use super::media_type::media_type_by_extension;
 use super::{Content, FetchOptions, Fetched, metrics, too_large};
 use crate::error::{MediaError, ModelError};
-use crate::kind::Kind;
+use crate::kind::{Kind, moves};
 
 /// Reads regular files that lie below one of the allowed directories, symbolic links resolved.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ impl Files {
         };
         let content = Content::File(file.clone());
         let head = content.head().map_err(|error| io_error(&error, name))?;
-        if Kind::of(&head, media_type).has_parts() {
+        if Kind::of(&head, media_type).has_parts() || moves(content.reader()) {
             return match length > self.max_file_bytes {
                 true => Err(file_too_large(Some(length), self.max_file_bytes, name)),
                 false => Ok(content),

@@ -1,4 +1,4 @@
-//! Where what is fetched goes: to memory, or, videos and documents, to the cache on the disk.
+//! Where what is fetched goes: to memory, or, videos, images that move, and documents, to the cache on the disk.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::place::Trip;
 use super::retry::Failure;
 use super::{Content, Fetched, metrics, too_large};
 use crate::error::MediaError;
-use crate::kind::{HEAD, Kind};
+use crate::kind::{HEAD, Kind, may_move, moves};
 
 /// How much of what may land.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,13 @@ pub(super) struct Body<S> {
     pub(super) validator: Validator,
     /// Whether it goes on where the last one broke off.
     pub(super) resumed: bool,
+}
+
+/// What came of what was to go to memory.
+enum Gathered {
+    All(Bytes),
+    /// An image, which turns out to move, as far as it has come: it goes to a file.
+    Moves(Bytes),
 }
 
 /// Why an attempt ended without a medium.
@@ -136,16 +143,23 @@ impl<'a> Landing<'a> {
         if !body.resumed {
             self.restart();
             head = trip.spend(beginning(&mut body.stream)).await?.map_err(&failed)?;
-            if !Kind::of(&head[..head.len().min(HEAD)], body.media_type.as_deref()).has_parts() {
-                if let Some(seat) = self.seat.take() {
-                    seat.goes_to_memory();
+            let first = &head[..head.len().min(HEAD)];
+            let (kind, may_move) = (Kind::of(first, body.media_type.as_deref()), may_move(first));
+            if !kind.has_parts() {
+                if !may_move {
+                    self.leave_seat();
                 }
-                let content = self.gather(head, &mut body, trip.name, failed);
-                let content = trip.spend(content).await??;
-                return Ok(Fetched {
-                    content: Content::Memory(content),
-                    media_type: body.media_type,
-                });
+                let gathered = self.gather(head, may_move, &mut body, trip.name, &failed);
+                match trip.spend(gathered).await?? {
+                    Gathered::All(bytes) => {
+                        self.leave_seat();
+                        return Ok(Fetched {
+                            content: Content::Memory(bytes),
+                            media_type: body.media_type,
+                        });
+                    }
+                    Gathered::Moves(bytes) => head = bytes,
+                }
             }
             self.begin(&body, trip.name)?;
         }
@@ -157,32 +171,52 @@ impl<'a> Landing<'a> {
             .await?
     }
 
-    /// The rest of what goes to memory.
+    /// Nobody waits for what goes to memory.
+    fn leave_seat(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            seat.goes_to_memory();
+        }
+    }
+
+    /// The rest of what goes to memory. With `may_move` no more of it than tells that it does not belong there.
     async fn gather<S, E>(
         &self,
         head: Bytes,
+        may_move: bool,
         body: &mut Body<S>,
         name: &str,
         failed: impl Fn(E) -> MediaError,
-    ) -> Result<Bytes, MediaError>
+    ) -> Result<Gathered, MediaError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
     {
         let most = self.limits.in_memory;
         if let Some(expected) = body.expected
             && expected > most as u64
+            && !may_move
         {
             return Err(too_large(Some(expected), most, name));
         }
         let mut bytes = BytesMut::from(head);
+        // Twice as much each time, so that it is not read over and over.
+        let mut next_look = 0;
         loop {
-            if bytes.len() > most {
-                return Err(too_large(None, most, name));
+            let chunk = match bytes.len() > most {
+                true => None,
+                false => body.stream.next().await.transpose().map_err(&failed)?,
+            };
+            if may_move && (chunk.is_none() || bytes.len() >= next_look) {
+                if moves(&bytes[..]) {
+                    bytes.extend_from_slice(chunk.as_deref().unwrap_or_default());
+                    metrics::bytes(chunk.map_or(0, |chunk| chunk.len()));
+                    return Ok(Gathered::Moves(bytes.freeze()));
+                }
+                next_look = 2 * bytes.len();
             }
-            match body.stream.next().await {
-                None => return Ok(bytes.freeze()),
+            match chunk {
+                None if bytes.len() > most => return Err(too_large(body.expected, most, name)),
+                None => return Ok(Gathered::All(bytes.freeze())),
                 Some(chunk) => {
-                    let chunk = chunk.map_err(&failed)?;
                     metrics::bytes(chunk.len());
                     bytes.extend_from_slice(&chunk);
                 }

@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::error::{MediaError, ModelError};
-use crate::kind::{HEAD, Kind};
+use crate::kind::{HEAD, Kind, moves};
 use crate::reference::{Location, MediaReference, is_data, shortened};
 pub use address::{AddressClass, special};
 pub use budget::{FetchedBytes, Share};
@@ -195,10 +195,10 @@ impl Fetcher {
         fetched
     }
 
-    /// What stands in the reference itself. Decoders get videos and documents in a file.
+    /// What stands in the reference itself. Decoders get videos, images that move, and documents in a file.
     async fn fetch_data(&self, bytes: Bytes, media_type: &str, trip: &mut Trip<'_>) -> Result<Fetched, MediaError> {
         let head = &bytes[..bytes.len().min(HEAD)];
-        if !Kind::of(head, Some(media_type)).has_parts() {
+        if !Kind::of(head, Some(media_type)).has_parts() && !moves(&bytes[..]) {
             return Ok(Fetched {
                 content: Content::Memory(bytes),
                 media_type: Some(media_type.to_owned()),

@@ -11,11 +11,11 @@ use super::counters::OPENED;
 use super::document::Document;
 use super::failure::Failure;
 use super::parts::{Parts, Segmentation};
-use super::video::{Video, is_animation};
+use super::video::Video;
 use super::{DecodeLimits, Media};
 use crate::error::MediaError;
 use crate::fetch::{Content, Identity};
-use crate::kind::Kind;
+use crate::kind::{Kind, moves};
 use crate::reference::Fragment;
 
 /// What is asked of a medium.
@@ -91,18 +91,19 @@ impl Reader {
             name: name(),
             message: error.to_string(),
         };
-        let mut kind = Kind::of(&content.head().map_err(unreadable)?, reading.media_type);
+        let head = content.head().map_err(unreadable)?;
+        let kind = match Kind::of(&head, reading.media_type) {
+            Kind::Other if moves(content.reader()) => Kind::Video,
+            kind => kind,
+        };
         if kind == Kind::Other {
             let bytes = content.bytes().map_err(unreadable)?;
-            if !(super::needs_decoder(&bytes, reading.media_type) && is_animation(&bytes)) {
-                let media = super::decode(&bytes, reading.media_type, reading.limits, reading.name)?;
-                return Ok(match (reading.question, media.whole(reading.fragment, reading.name)?) {
-                    (Question::Parts, _) => Answer::Parts(Parts::Whole),
-                    (Question::Input, Media::Image(image)) => Answer::Media(Media::Image(fit(image))),
-                    (Question::Input, media) => Answer::Media(media),
-                });
-            }
-            kind = Kind::Video;
+            let media = super::decode(&bytes, reading.media_type, reading.limits, reading.name)?;
+            return Ok(match (reading.question, media.whole(reading.fragment, reading.name)?) {
+                (Question::Parts, _) => Answer::Parts(Parts::Whole),
+                (Question::Input, Media::Image(image)) => Answer::Media(Media::Image(fit(image))),
+                (Question::Input, media) => Answer::Media(media),
+            });
         }
         let answer = match content.identity() {
             Some(identity) => self.read_kept(identity, kind, content, reading, fit),

@@ -10,7 +10,7 @@ use super::EmbedError;
 use crate::error::{MediaError, ModelError};
 use crate::fetch::{FetchPlace, Fetched, Fetcher};
 use crate::isolation::{DecodeError, Decoder, FittedAnswer};
-use crate::kind::Kind;
+use crate::kind::{Kind, may_move};
 use crate::media::{Media, Parts, Question};
 use crate::processor::{ModelInput, Processor};
 use crate::reference::MediaReference;
@@ -142,38 +142,6 @@ impl Prepare for MediaPrepare {
             FittedAnswer::Parts(parts) => parts,
             FittedAnswer::Media(_) => Parts::Whole,
         })
-    }
-}
-
-/// Whether an image that begins with `head` may be an animation, which may be long: a GIF, or a WebP that says so.
-fn may_move(head: &[u8]) -> bool {
-    match head {
-        [b'G', b'I', b'F', b'8', ..] => true,
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            b'V',
-            b'P',
-            b'8',
-            b'X',
-            _,
-            _,
-            _,
-            _,
-            flags,
-            ..,
-        ] => flags & 0b10 != 0,
-        _ => false,
     }
 }
 

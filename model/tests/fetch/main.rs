@@ -1,5 +1,6 @@
 //! Fetching: against servers on the loopback interface, and files.
 
+mod animations;
 mod cache;
 mod guard;
 mod http;

@@ -4,7 +4,8 @@ use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use sightstream_model::media::{DecodeLimits, Question, Reader, Reading, Segmentation};
+use sightstream_model::media::{Answer, DecodeLimits, Media, Question, Reader, Reading, Segmentation};
+use sightstream_model::reference::Fragment;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -101,4 +102,41 @@ fn frames_and_cut_files_are_counted() {
         told.contains("sightstream_video_frames_total{kind=\"decoded\"}"),
         "{told}"
     );
+}
+
+/// Its windows come one after the other, in any order.
+#[test]
+fn a_long_animation_is_opened_once() {
+    for (name, encoding) in [("a.gif", ""), ("a.webp", "-c:v libwebp_anim -lossless 1")] {
+        let clip = made("testsrc2=size=96x60:rate=2:duration=12", encoding, name);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            let (mut reader, content) = (Reader::default(), content(&clip.path));
+            let segmentation = Segmentation {
+                longest_clip: 5.0,
+                window: 3.0,
+                ..Segmentation::default()
+            };
+            let mut ask = |fragment: Option<Fragment>| {
+                let reading = Reading {
+                    media_type: Some("image/*"),
+                    fragment: fragment.as_ref(),
+                    question: Question::Input,
+                    limits: &DecodeLimits::default(),
+                    segmentation: &segmentation,
+                    name,
+                };
+                reader.read(&content, &reading, &|frame| frame).expect(name)
+            };
+            let Answer::Parts(parts) = ask(None) else {
+                panic!("{name} is long");
+            };
+            assert_eq!(parts.count(&segmentation), 4, "{name}");
+            for fragment in parts.fragments(&segmentation) {
+                assert!(matches!(ask(Some(fragment)), Answer::Media(Media::Clip(frames)) if frames.len() == 6));
+            }
+        });
+        let told = recorder.handle().render();
+        assert!(told.contains("sightstream_media_opened_total 1\n"), "{name}: {told}");
+    }
 }

@@ -24,7 +24,6 @@ mod decoder;
 mod ffmpeg;
 mod film;
 mod formats;
-mod gif;
 mod index;
 mod input;
 mod log;
@@ -41,6 +40,7 @@ use super::DecodeLimits;
 use super::counters::{FRAMES, TRUNCATED};
 use super::failure::Failure;
 use crate::fetch::Content;
+use crate::kind::is_moving_webp;
 use film::Film;
 pub use log::ffmpeg_errors_to_standard_error;
 use webp::Animation;
@@ -73,11 +73,6 @@ pub struct FrameCounts {
     pub all: u64,
 }
 
-/// Whether these bytes are an image that moves, which is read as a video: a GIF or WebP of several frames.
-pub(super) fn is_animation(bytes: &[u8]) -> bool {
-    gif::has_several_frames(bytes) || webp::has_several_frames(bytes)
-}
-
 /// A video that is open.
 #[derive(Debug)]
 pub struct Video {
@@ -107,9 +102,8 @@ impl Video {
     /// Those of [`Video::open`].
     pub fn open_with(content: &Content, limits: &DecodeLimits, options: &VideoOptions) -> Result<Self, Failure> {
         let head = content.head().map_err(unreadable)?;
-        let pictures = if webp::is_animated(&head) {
-            let bytes = content.bytes().map_err(unreadable)?;
-            Pictures::Animation(Box::new(Animation::open(bytes, limits)?))
+        let pictures = if is_moving_webp(&head) {
+            Pictures::Animation(Box::new(Animation::open(content, limits)?))
         } else {
             Pictures::Film(Box::new(Film::open(content, limits, options.threads.get())?))
         };

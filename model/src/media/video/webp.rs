@@ -12,13 +12,17 @@ use image::buffer::ConvertBuffer;
 use image::{RgbImage, Rgba, RgbaImage};
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::{FrameCounts, no_frame, uniform};
+use super::{FrameCounts, no_frame, uniform, unreadable};
+use crate::fetch::Content;
 use crate::media::DecodeLimits;
 use crate::media::failure::Failure;
 
 /// Where the chunks of a file begin, and those of a frame.
 const FILE_HEADER: usize = 12;
 const FRAME_HEADER: usize = 24;
+
+/// The largest animation, in bytes: it is in memory while it is open.
+const MOST_BYTES: u64 = 512 << 20;
 
 /// An animation.
 pub(super) struct Animation {
@@ -41,16 +45,6 @@ impl std::fmt::Debug for Animation {
             .field("frames", &self.frames.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Whether a content that begins so is a WebP image that says that it moves.
-pub(super) fn is_animated(head: &[u8]) -> bool {
-    head.len() > 20 && &head[..4] == b"RIFF" && &head[8..16] == b"WEBPVP8X" && head[20] & 2 != 0
-}
-
-/// Whether a content is a WebP image of several frames.
-pub(super) fn has_several_frames(bytes: &[u8]) -> bool {
-    is_animated(bytes) && frames(bytes).nth(1).is_some()
 }
 
 /// The chunks from a place on, each with its header, as far as it is there.
@@ -244,7 +238,15 @@ fn still(chunk: &[u8], area: Area) -> Result<RgbaImage, Failure> {
 }
 
 impl Animation {
-    pub(super) fn open(bytes: Bytes, limits: &DecodeLimits) -> Result<Self, Failure> {
+    /// Opens an animation. Its bytes are in memory from here on.
+    pub(super) fn open(content: &Content, limits: &DecodeLimits) -> Result<Self, Failure> {
+        if content.length() > MOST_BYTES {
+            return Err(Failure::TooLarge(format!(
+                "an animation of {} bytes; the limit is {MOST_BYTES}",
+                content.length()
+            )));
+        }
+        let bytes = content.bytes().map_err(unreadable)?;
         let decoder = WebPDecoder::new(Cursor::new(&bytes))?;
         let (width, height) = decoder.dimensions();
         if u64::from(width) * u64::from(height) > limits.max_pixels {

@@ -1,6 +1,11 @@
 //! What bytes are, by their first ones, as far as it decides how they are fetched and read.
 
+mod moving;
+
 use memchr::memmem;
+
+pub(crate) use moving::is_moving_webp;
+pub use moving::{may_move, moves};
 
 /// How many first bytes decide.
 pub const HEAD: usize = 1024;
@@ -12,7 +17,7 @@ pub enum Kind {
     Video,
     /// A PDF document.
     Document,
-    /// An image, text, or what cannot be read: small, and read whole.
+    /// An image, text, or what cannot be read: small, and read whole. But an image that moves ([`moves`]) is read as a video.
     Other,
 }
 
@@ -142,14 +147,20 @@ fn is_mp4(head: &[u8]) -> bool {
     (length <= 1 || length >= 8) && names.iter().any(|box_name| name.starts_with(box_name))
 }
 
-/// MPEG transport streams: packets of 188 bytes, perhaps with a time in front or a code behind.
 fn is_transport_stream(head: &[u8]) -> bool {
+    transport_packet(head).is_some()
+}
+
+/// How long the packets are of what begins as an MPEG transport stream: of 188 bytes, perhaps with a time in front or a code
+/// behind.
+pub(crate) fn transport_packet(head: &[u8]) -> Option<usize> {
     const SYNC: u8 = 0x47;
-    let repeats = |start: usize, length: usize| {
+    let repeats = |&(start, length): &(usize, usize)| {
         let syncs = || (start..head.len()).step_by(length);
         syncs().count() >= 4 && syncs().all(|place| head[place] == SYNC)
     };
-    repeats(0, 188) || repeats(4, 192) || repeats(0, 204)
+    let shapes = [(0, 188), (4, 192), (0, 204)];
+    shapes.into_iter().find(repeats).map(|(_, length)| length)
 }
 
 /// Whether a server or a name says that it is video or sound.
