@@ -62,6 +62,22 @@ fn webp() {
     }
 }
 
+#[test]
+fn a_slow_webp_shows_a_frame_until_the_next() {
+    let clip = made(
+        "testsrc2=size=96x60:rate=1/20:duration=60",
+        "-c:v libwebp_anim -lossless 1 -loop 0",
+        "a.webp",
+    );
+    let reference = webp_frames(&clip.path);
+    assert_eq!(reference.times, [0.0, 20.0, 40.0]);
+    let mut video = open(&clip.path).expect("it opens");
+    for span in [(21.0, 39.0), (1.0, 2.0), (39.0, 41.0), (19.0, 19.5)] {
+        check_span(&mut video, &reference, Some(span), 1);
+    }
+    assert!(video.clip(Some((60.5, 70.0)), 8, &|frame| frame).is_err());
+}
+
 /// Lossless frames are those of the picture that was encoded, whoever decodes them.
 #[test]
 fn webp_frames_are_the_ones_that_were_encoded() {

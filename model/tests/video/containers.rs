@@ -157,6 +157,50 @@ fn two_transport_streams_in_one() {
     }
 }
 
+/// A broadcast that was recorded twice, with an hour between: nobody waits an hour for the second part.
+#[test]
+fn two_transport_streams_with_an_hour_between() {
+    let clip = made(
+        "testsrc2=size=192x108:rate=30:duration=5",
+        &format!("{H264} -f mpegts"),
+        "a.ts",
+    );
+    let folder = clip.folder.path();
+    ffmpeg(
+        folder,
+        &format!("-f lavfi -i mandelbrot=size=192x108:rate=30 -t 4 {H264} -output_ts_offset 3600 -f mpegts b.ts"),
+    );
+    for parts in [["a.ts", "b.ts"], ["b.ts", "a.ts"]] {
+        let path = joined(folder, &parts, "joined.ts");
+        let reference = Reference::at_rate(&path, 30.0);
+        assert_eq!(reference.frames.len(), 270);
+        let mut video = open(&path).expect("it opens");
+        assert!((video.duration() - 9.0).abs() < 0.1, "{}", video.duration());
+        for span in [
+            None,
+            Some((0.0, 3.0)),
+            Some((6.0, 8.5)),
+            Some((2.0, 3.5)),
+            Some((3.0, 6.0)),
+        ] {
+            check_span(&mut video, &reference, span, 0);
+        }
+    }
+}
+
+/// Frames that are far apart are no jumps.
+#[test]
+fn a_slow_transport_stream() {
+    let clip = made(
+        "testsrc2=size=192x108:rate=1/12:duration=120",
+        &format!("{H264} -f mpegts"),
+        "a.ts",
+    );
+    let mut video = open(&clip.path).expect("it opens");
+    assert!((video.duration() - 120.0).abs() < 12.1, "{}", video.duration());
+    check_span(&mut video, &Reference::of(&clip.path), Some((0.0, 60.0)), 0);
+}
+
 /// As a recording that was switched on in the middle.
 #[test]
 fn a_transport_stream_that_begins_between_key_frames() {

@@ -1,10 +1,8 @@
 //! Videos that are none, or not whole.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use sightstream_model::media::Failure;
-use sightstream_model::media::video::Video;
 
 use crate::kit::{Reference, TEN_SECONDS, check_span, ffmpeg, made, open};
 
@@ -83,49 +81,82 @@ fn what_is_no_video() {
 /// A movie may say that its data lie in another file. That file is not opened.
 #[test]
 fn a_movie_whose_data_lie_elsewhere() {
-    let clip = made(TEN_SECONDS, H264, "a.mov");
-    let mut bytes = std::fs::read(&clip.path).expect("the file");
-    // `url `, flags 1: "here". Without the flag and with a name it would be that file.
-    let place = bytes
-        .windows(8)
-        .position(|word| word == b"url \0\0\0\x01")
-        .or_else(|| bytes.windows(8).position(|word| word == b"alis\0\0\0\x01"));
-    let place = place.expect("a reference");
-    bytes[place + 7] = 0;
-    let path = written(clip.folder.path(), "elsewhere.mov", &bytes);
-    // Its data are here all the same; what counts is that nothing else is looked for.
-    let _ = open(&path);
+    let clip = made(TEN_SECONDS, H264, "secret.mov");
+    let folder = clip.folder.path();
+    let bytes = std::fs::read(&clip.path).expect("the file");
+    let place = |name: &[u8]| bytes.windows(4).rposition(|word| word == name).expect("a box") - 4;
+    let secret = clip.path.to_str().expect("a path in UTF-8").as_bytes();
+    let (reference, moov) = (place(b"dref") + 16, place(b"moov"));
+    let length = |box_at: usize| u32::from_be_bytes(bytes[box_at..box_at + 4].try_into().expect("four bytes"));
+
+    // An alias of the Macintosh: of all that stands in it FFmpeg asks for the names.
+    let mut alias = b"alis\0\0\0\0".to_vec();
+    alias.resize(alias.len() + 150, 0);
+    alias.extend([0, 2]);
+    alias.extend((secret.len() as u16).to_be_bytes());
+    alias.extend(secret);
+    alias.extend([0; 2][..secret.len() % 2].iter());
+    alias.extend([0xFF; 4]);
+    let alias = [&(alias.len() as u32 + 4).to_be_bytes(), &alias[..]].concat();
+
+    let more = alias.len() as u32 - length(reference);
+    let mut movie = bytes.clone();
+    for name in [b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"] {
+        let at = place(name);
+        movie[at..at + 4].copy_from_slice(&(length(at) + more).to_be_bytes());
+    }
+    movie.splice(reference..reference + length(reference) as usize, alias);
+    // Nothing of the film is here.
+    movie[place(b"mdat") + 8..moov].fill(0);
+    let path = written(folder, "elsewhere.mov", &movie);
+
+    ffmpeg(
+        folder,
+        "-enable_drefs 1 -use_absolute_path 1 -i elsewhere.mov -frames:v 3 stolen%d.png",
+    );
+    assert!(folder.join("stolen3.png").exists(), "who may open it finds the film");
+    let message = refused(&path);
+    assert!(message.contains("holds no frame"), "{message}");
 }
 
 fn cut(clip: &Path, share: f64) -> PathBuf {
     let bytes = std::fs::read(clip).expect("the file");
-    let length = (bytes.len() as f64 * share) as usize;
+    // In the middle of a transport stream's packet too, whose length is even.
+    let length = (bytes.len() as f64 * share) as usize | 1;
     written(clip.parent().expect("a folder"), "cut", &bytes[..length])
 }
 
-fn check_cut(path: &Path, frames: std::ops::Range<usize>) -> Video {
+fn check_cut(path: &Path, frames: std::ops::Range<usize>) {
     let reference = Reference::of(path);
     assert!(frames.contains(&reference.frames.len()), "{}", reference.frames.len());
     let mut video = open(path).expect("what there is opens");
+    assert!(video.is_truncated(), "{}", path.display());
     // The last frame is damaged, and error concealment may depend on threads.
     let whole = video.clip(None, 8, &|frame| frame).expect("a clip");
     assert_eq!(whole.len(), 8);
     let until = reference.times[reference.times.len() * 3 / 4];
     check_span(&mut video, &reference, Some((0.0, until)), 0);
-    video
 }
 
 #[test]
 fn a_file_whose_end_is_missing() {
     let clip = made(TEN_SECONDS, &format!("{H264} -movflags faststart"), "a.mp4");
-    let video = check_cut(&cut(&clip.path, 0.6), 100..250);
-    assert!(video.is_truncated());
-    for name in ["a.mkv", "a.ts"] {
-        let clip = made(TEN_SECONDS, H264, name);
+    check_cut(&cut(&clip.path, 0.6), 100..250);
+    for (name, encoding) in [
+        (
+            "a.mp4",
+            "-c:v libx264 -g 40 -pix_fmt yuv420p -movflags frag_keyframe+empty_moov",
+        ),
+        ("a.mkv", H264),
+        ("a.webm", "-c:v libvpx -g 40 -deadline realtime -cpu-used 8"),
+        ("a.ts", H264),
+        ("a.avi", "-c:v mpeg4 -g 40 -q:v 4"),
+        ("a.flv", "-c:v flv -g 30 -q:v 4"),
+    ] {
+        let clip = made(TEN_SECONDS, encoding, name);
+        assert!(!open(&clip.path).expect(name).is_truncated(), "{name}");
         check_cut(&cut(&clip.path, 0.6), 100..250);
     }
-    let clip = made(TEN_SECONDS, "-c:v mpeg4 -g 40 -q:v 4", "a.avi");
-    check_cut(&cut(&clip.path, 0.6), 100..250);
     // The index of this one stands at its end.
     let clip = made(TEN_SECONDS, H264, "a.mp4");
     let message = refused(&cut(&clip.path, 0.6));
@@ -160,10 +191,9 @@ fn damage_in_the_middle() {
     }
 }
 
-/// Small files of several kinds with bytes changed here and there: anything may be said, in time.
+/// Small files of several kinds with bytes changed here and there: anything may be said, without much work.
 #[test]
 fn damage_anywhere() {
-    let started = Instant::now();
     let source = "testsrc2=size=48x32:rate=10:duration=2";
     let mut opened = 0;
     for (encoding, name) in [
@@ -207,9 +237,10 @@ fn damage_anywhere() {
                         assert!((1..=8).contains(&frames.len()));
                     }
                 }
+                // 20 frames, each of which no more than a few passes ask for.
+                assert!(video.counts().decoded <= 1000, "{name}, {round}: {:?}", video.counts());
             }
         }
     }
     assert!(opened > 50, "{opened} of 280 opened");
-    assert!(started.elapsed().as_secs() < 120, "{:?}", started.elapsed());
 }

@@ -86,12 +86,17 @@ impl Reference {
         Self { frames, times }
     }
 
-    /// The numbers of the frames that stand for a span: NumPy's `linspace(0, n - 1, frames)`, truncated.
+    /// The numbers of the frames that stand for a span: NumPy's `linspace(0, n - 1, frames)`, truncated. Where none begins in
+    /// it, the one that is seen meanwhile.
     pub fn chosen(&self, span: Option<(f64, f64)>, frames: usize) -> Vec<usize> {
         let (start, end) = span.unwrap_or((0.0, f64::INFINITY));
         let within: Vec<usize> = (0..self.times.len())
             .filter(|&frame| self.times[frame] >= start && self.times[frame] < end)
             .collect();
+        let later = self.times.iter().position(|&time| time >= start);
+        if let (true, Some(later @ 1..)) = (within.is_empty(), later) {
+            return vec![later - 1];
+        }
         if within.len() <= frames {
             return within;
         }
@@ -219,6 +224,7 @@ pub fn check(path: &Path, tolerance: u8) -> Video {
     let reference = Reference::of(path);
     assert!(!reference.frames.is_empty());
     let mut video = open(path).unwrap_or_else(|failure| panic!("{}: {failure:?}", path.display()));
+    assert!(!video.is_truncated(), "{}", path.display());
     check_span(&mut video, &reference, None, tolerance);
     let length = *reference.times.last().expect("a frame");
     let window = (length / 4.0).max(0.1);
@@ -240,5 +246,6 @@ pub fn check(path: &Path, tolerance: u8) -> Video {
         check_span(&mut video, &reference, Some(span), tolerance);
     }
     check_span(&mut video, &reference, None, tolerance);
+    assert!(!video.is_truncated(), "{}", path.display());
     video
 }

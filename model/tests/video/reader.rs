@@ -82,6 +82,32 @@ fn a_long_video_has_windows() {
     assert!(error.to_string().contains("no page"), "{error}");
 }
 
+/// Every window shows something, though in few of them a picture begins.
+#[test]
+fn every_window_of_a_slideshow_has_a_frame() {
+    let clip = made(
+        "testsrc2=size=96x60:rate=1/10:duration=40",
+        "-c:v libx264 -pix_fmt yuv420p",
+        "a.mkv",
+    );
+    let (mut reader, content) = (Reader::default(), content(&clip.path));
+    let Ok(Answer::Parts(parts)) = ask(&mut reader, &content, None, Question::Parts) else {
+        panic!("it has windows");
+    };
+    let segmentation = Segmentation {
+        window: 3.0,
+        ..Segmentation::default()
+    };
+    let mut pictures: Vec<RgbImage> = Vec::new();
+    assert!(parts.count(&segmentation) >= 11, "{parts:?}");
+    for fragment in parts.fragments(&segmentation) {
+        pictures.extend(frames(ask(&mut reader, &content, Some(fragment), Question::Input)));
+    }
+    assert_eq!(pictures.len(), parts.count(&segmentation));
+    pictures.dedup();
+    assert_eq!(pictures.len(), 4);
+}
+
 #[test]
 fn a_short_video_is_one_clip() {
     let clip = made(

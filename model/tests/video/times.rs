@@ -1,6 +1,8 @@
 //! When frames are seen: rates that vary, edit lists, beginnings other than 0.
 
-use crate::kit::{Reference, TEN_SECONDS, check, ffmpeg, made};
+use sightstream_model::media::Failure;
+
+use crate::kit::{Reference, TEN_SECONDS, check, check_span, ffmpeg, made, open};
 
 /// Every third frame in the first half, then all, then a gap of a second.
 const VARYING: &str =
@@ -70,4 +72,42 @@ fn a_slow_video() {
     );
     let video = check(&clip.path, 0);
     assert!((video.duration() - 140.0).abs() < 7.1, "{}", video.duration());
+}
+
+/// A few pictures, each seen for long: a span in which none begins has the one that is on the screen.
+#[test]
+fn a_slideshow() {
+    for (encoding, name) in [
+        ("-c:v libx264 -bf 2 -pix_fmt yuv420p", "a.mp4"),
+        ("-c:v libvpx -deadline realtime", "a.webm"),
+        ("-c:v mpeg4 -bf 2", "a.avi"),
+        ("", "a.gif"),
+    ] {
+        let clip = made("testsrc2=size=192x108:rate=1/20:duration=100", encoding, name);
+        let reference = Reference::at_rate(&clip.path, 1.0 / 20.0);
+        assert_eq!(reference.frames.len(), 5);
+        let mut video = open(&clip.path).expect("it opens");
+        for span in [
+            Some((1.0, 2.0)),
+            Some((20.5, 39.0)),
+            Some((75.0, 79.9)),
+            Some((30.0, 61.0)),
+            Some((0.5, 19.0)),
+            Some((60.0, 60.1)),
+            None,
+        ] {
+            check_span(&mut video, &reference, span, 0);
+        }
+        let last = video.clip(Some((80.5, 81.0)), 8, &|frame| frame);
+        // Where the last one ends not every container says.
+        if video.duration() > 81.0 {
+            assert!(last.expect("the last frame") == reference.frames[4..], "{name}");
+        }
+        let (end, duration) = (video.duration() + 1.0, video.duration());
+        assert!((80.0..=101.0).contains(&duration), "{name}: {duration}");
+        match video.clip(Some((end, end + 1.0)), 8, &|frame| frame) {
+            Err(Failure::Unsupported(message)) => assert!(message.contains("the video ends at"), "{message}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::ptr;
 
 use ffmpeg_next::ffi;
 
+use super::extent;
 use super::ffmpeg::{Packet, described, no_memory};
 use super::formats::{self, Holds};
 use super::input::Input;
@@ -21,6 +22,8 @@ pub(super) struct Container {
     format: *mut ffi::AVFormatContext,
     stream: usize,
     codec: *const ffi::AVCodec,
+    /// Whether reading failed for good before the end.
+    ends_early: bool,
     /// Freed after the format, which reads through it.
     _input: Input,
 }
@@ -69,6 +72,7 @@ impl Container {
             format,
             stream: 0,
             codec: ptr::null(),
+            ends_early: false,
             _input: input,
         };
         container.check_sizes(limits)?;
@@ -224,8 +228,25 @@ impl Container {
         }
     }
 
+    /// Whether times may jump in this format, as where parts of a broadcast were joined, so that a jump is no length of time.
+    pub(super) fn has_jumps(&self) -> bool {
+        self.format_flags() & ffi::AVFMT_TS_DISCONT as c_int != 0
+    }
+
+    fn format_flags(&self) -> c_int {
+        // SAFETY: an open context has a format, which lives as long as the process.
+        unsafe { (*(*self.format).iformat).flags }
+    }
+
+    /// Whether the file ends before the container's own index does, or the sizes in it say.
+    pub(super) fn is_cut(&self, content: &Content) -> bool {
+        // SAFETY: an open context has a format, which has a name; both live as long as the process.
+        let format = unsafe { CStr::from_ptr((*(*self.format).iformat).name) };
+        self.indexed_end() > content.length() || extent::is_cut(content, &format.to_string_lossy())
+    }
+
     /// The file's end as the container's own index has it, in bytes.
-    pub(super) fn indexed_end(&self) -> u64 {
+    fn indexed_end(&self) -> u64 {
         let stream = self.streams()[self.stream];
         // SAFETY: the stream is alive, and the entries are read before anything else is done with it.
         unsafe {
@@ -270,11 +291,17 @@ impl Container {
                 code if code == ffi::AVERROR_INVALIDDATA || code == ffi::AVERROR(libc::EAGAIN) => failures += 1,
                 code => {
                     tracing::debug!(error = described(code), "a video ends early");
-                    return false;
+                    failures = FAILURES;
                 }
             }
         }
+        self.ends_early = true;
         false
+    }
+
+    /// Whether reading failed for good before the end.
+    pub(super) fn ends_early(&self) -> bool {
+        self.ends_early
     }
 
     /// Goes to a time, or rather to a place before it that the container knows. Where that is the next packet tells.
@@ -292,18 +319,10 @@ impl Container {
 
     /// Goes to a byte of the file, where the format can be read from the middle.
     pub(super) fn seek_to_byte(&mut self, position: i64) -> bool {
+        let can_seek = self.has_jumps() && self.format_flags() & ffi::AVFMT_NO_BYTE_SEEK as c_int == 0;
+        let (stream, flags) = (self.stream as c_int, ffi::AVSEEK_FLAG_BYTE as c_int);
         // SAFETY: the format is alive.
-        unsafe {
-            let flags = (*(*self.format).iformat).flags;
-            flags & ffi::AVFMT_TS_DISCONT as c_int != 0
-                && flags & ffi::AVFMT_NO_BYTE_SEEK as c_int == 0
-                && ffi::av_seek_frame(
-                    self.format,
-                    self.stream as c_int,
-                    position,
-                    ffi::AVSEEK_FLAG_BYTE as c_int,
-                ) >= 0
-        }
+        can_seek && unsafe { ffi::av_seek_frame(self.format, stream, position, flags) >= 0 }
     }
 }
 

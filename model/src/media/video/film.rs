@@ -23,9 +23,9 @@ pub(super) struct Film {
     canvas: Canvas,
     /// How many clips in a row disagreed with the index.
     doubts: u32,
-    /// Whether the container's own index goes on behind the end of the file.
+    /// Whether the end of the file is missing.
     is_cut: bool,
-    /// Whether there were frames that do not decode.
+    /// Whether there are packets that are not whole, or were frames that do not decode.
     is_damaged: bool,
     /// How many frames became part of a clip.
     used: u64,
@@ -65,13 +65,13 @@ impl Film {
         Ok(Self {
             // Without times of its own a container does not tell in which order frames are seen.
             doubts: if player.index().is_guessed() { DOUBTS } else { 0 },
-            is_cut: player.container().indexed_end() > content.length(),
+            is_cut: player.index().ends_early() || player.container().is_cut(content),
+            is_damaged: player.index().is_damaged(),
             player,
             canvas: Canvas {
                 converter: Converter::new(),
                 turn,
             },
-            is_damaged: false,
             used: 0,
         })
     }
@@ -98,7 +98,9 @@ impl Film {
         frames: u32,
         fit: &dyn Fn(RgbImage) -> RgbImage,
     ) -> Result<Vec<RgbImage>, Failure> {
-        let within = self.player.index().within(span);
+        let index = self.player.index();
+        let span = index.to_earlier_frame(span).unwrap_or(span);
+        let within = index.within(span);
         if within.is_empty() {
             return Err(self.no_frame(span));
         }

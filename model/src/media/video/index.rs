@@ -7,10 +7,16 @@ use ffmpeg_next::ffi;
 use super::bitstream::Syntax;
 use super::container::Container;
 use super::ffmpeg::Packet;
+use super::shows_an_earlier_frame;
 use crate::media::failure::Failure;
 
 /// The most packets that are indexed: two days at 48 a second. An entry takes some fifty bytes.
 const MOST: usize = 1 << 23;
+
+/// A step of times forward that is a jump, where the format has jumps: so many seconds, and so many frames. FFmpeg's own
+/// tool closes those of ten seconds up.
+const JUMP_SECONDS: i64 = 10;
+const JUMP_FRAMES: i64 = 4;
 
 /// The rank of a packet without a frame that shows.
 pub(super) const UNSEEN: u32 = u32::MAX;
@@ -71,6 +77,10 @@ pub(super) struct Index {
     guessed: bool,
     /// Whether each packet stands behind the one before it, so that its place in the file tells it.
     placed: bool,
+    /// Whether there are packets that are not whole.
+    damaged: bool,
+    /// Whether the last one is not, or none could be read after it though there should be.
+    ends_early: bool,
 }
 
 /// What a packet has in common with one of the index, as far as both tell.
@@ -97,9 +107,15 @@ impl Index {
         let second = i64::from(base.den) / i64::from(base.num).max(1);
         let mut packet = Packet::new()?;
         let (mut entries, mut times) = (Vec::new(), Vec::<Times>::new());
-        // Where times begin anew, as in files that were put one behind the other.
+        let jump = match container.has_jumps() {
+            true => (JUMP_SECONDS * second).max(JUMP_FRAMES * container.frame_ticks()),
+            false => i64::MAX,
+        };
+        // Where times begin anew, or jump, as in files that were put one behind the other.
         let mut breaks = vec![0];
         let (mut decoded, mut guessed) = (i64::MIN, false);
+        // Whether packets are not whole, and whether the last one is.
+        let (mut damaged, mut is_whole) = (false, true);
         while container.read(&mut packet) {
             if entries.len() == most {
                 return Err(Failure::TooLarge(format!("the video has more than {most} packets")));
@@ -111,11 +127,15 @@ impl Index {
             }
             let is_known = |time: i64| time != ffi::AV_NOPTS_VALUE;
             if is_known(raw.dts) {
-                if raw.dts.saturating_add(second) < decoded {
+                let is_first = decoded == i64::MIN;
+                if !is_first && (raw.dts.saturating_add(second) < decoded || raw.dts.saturating_sub(decoded) > jump) {
                     breaks.push(entries.len());
                 }
                 decoded = raw.dts;
             }
+            // Where files were put one behind the other the counters of packets go wrong, and nothing is missing.
+            damaged |= !is_whole && breaks.last() != Some(&entries.len());
+            is_whole = raw.flags & ffi::AV_PKT_FLAG_CORRUPT == 0;
             guessed |= !is_known(raw.pts);
             let time = match (raw.pts, raw.dts) {
                 (pts, _) if is_known(pts) => pts,
@@ -155,6 +175,8 @@ impl Index {
             last: 0,
             base,
             guessed,
+            damaged,
+            ends_early: !is_whole || container.ends_early(),
         };
         index.keep_lower_layers();
         index.rank(&mut times, &breaks, container.frame_ticks());
@@ -220,6 +242,16 @@ impl Index {
     /// Whether the order of frames is not sure, because the container has no times for it.
     pub(super) fn is_guessed(&self) -> bool {
         self.guessed
+    }
+
+    /// Whether there are packets that are not whole.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// Whether the last packet is not whole, or none could be read after it though there should be.
+    pub(super) fn ends_early(&self) -> bool {
+        self.ends_early
     }
 
     /// The packet at a place.
@@ -321,6 +353,16 @@ impl Index {
         let first = self.times.first().copied().unwrap_or(0);
         let before = |bound: f64| self.times.partition_point(|&time| self.seconds(time - first) < bound) as u32;
         before(start)..before(end).max(before(start))
+    }
+
+    /// A span in which no frame begins, but one is seen, made longer: it begins with that frame. `None` for other spans.
+    pub(super) fn to_earlier_frame(&self, span: (f64, f64)) -> Option<(f64, f64)> {
+        let within = self.within(span);
+        if !within.is_empty() || !shows_an_earlier_frame(span, self.duration()) {
+            return None;
+        }
+        let seen = within.start.checked_sub(1)?;
+        Some((self.time(seen as usize), span.1))
     }
 
     /// The key frame with which decoding has to begin for the packet at `place`; the beginning where there is none.

@@ -21,6 +21,7 @@
 mod bitstream;
 mod container;
 mod decoder;
+mod extent;
 mod ffmpeg;
 mod film;
 mod formats;
@@ -139,10 +140,11 @@ impl Video {
 
     /// So many uniform frames of a span, in seconds from the first frame; of all where there is none. Fewer where there are
     /// fewer. They are the frames `linspace(0, n - 1, frames)`, truncated, of the `n` whose time is in the span, which its
-    /// end is not part of. `fit` gets each as it is decoded, upright; all have the size of the first.
+    /// end is not part of; where there are none, the one that is seen meanwhile. `fit` gets each as it is decoded, upright;
+    /// all have the size of the first.
     ///
     /// # Errors
-    /// [`Failure`]: the span holds no frame, or too little of it can be decoded.
+    /// [`Failure`]: the span lies behind the end, or too little of it can be decoded.
     pub fn clip(
         &mut self,
         span: Option<(f64, f64)>,
@@ -186,6 +188,11 @@ fn uniform(all: u32, frames: u32) -> Vec<u32> {
             frame => (f64::from(frame) * step) as u32,
         })
         .collect()
+}
+
+/// Whether a span has a frame that began before it and is seen in it, where no frame begins in it.
+fn shows_an_earlier_frame((start, end): (f64, f64), duration: f64) -> bool {
+    start < end && start < duration
 }
 
 /// The failure of a span without frames.

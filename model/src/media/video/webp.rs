@@ -12,7 +12,7 @@ use image::buffer::ConvertBuffer;
 use image::{RgbImage, Rgba, RgbaImage};
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::{FrameCounts, no_frame, uniform, unreadable};
+use super::{FrameCounts, no_frame, shows_an_earlier_frame, uniform, unreadable};
 use crate::fetch::Content;
 use crate::media::DecodeLimits;
 use crate::media::failure::Failure;
@@ -295,7 +295,10 @@ impl Animation {
     ) -> Result<Vec<RgbImage>, Failure> {
         let starts = &self.times[..self.frames.len()];
         let before = |bound: f64| starts.partition_point(|&time| (time as f64 / 1000.0) < bound);
-        let (first, end) = (before(span.0), before(span.1));
+        let (mut first, end) = (before(span.0), before(span.1));
+        if first >= end && shows_an_earlier_frame(span, self.duration()) {
+            first = first.saturating_sub(1);
+        }
         if first >= end {
             return Err(no_frame(span, self.duration()));
         }
