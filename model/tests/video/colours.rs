@@ -52,6 +52,22 @@ fn ten_and_more_bits() {
     encoded("-c:v libx264 -pix_fmt yuv420p10le", "a.mp4");
 }
 
+/// Where several pixels share a colour, the place that it was taken at decides what it is for each. Places are written into the
+/// stream.
+#[test]
+fn places_of_colours() {
+    let mut pictures = Vec::new();
+    for place in [0, 1, 2] {
+        let encoding = format!("-c:v libx264 -pix_fmt yuv420p10le -bf 0 -qp 8 -x264-params chromaloc={place}");
+        let clip = made(SHORT, &encoding, "a.mp4");
+        check(&clip.path, 0);
+        let mut video = open(&clip.path).expect("it opens");
+        pictures.extend(video.clip(None, 1, &|frame| frame).expect("a clip"));
+    }
+    assert!(pictures[0] != pictures[1] && pictures[1] != pictures[2]);
+    encoded("-c:v libx264 -pix_fmt yuv422p10le -x264-params chromaloc=0", "a.mkv");
+}
+
 #[test]
 fn colour_spaces_and_ranges() {
     for space in ["bt709", "smpte170m", "bt2020nc", "bt470bg", "fcc", "smpte240m"] {

@@ -109,10 +109,35 @@ impl Reference {
     }
 }
 
+/// Where the colours of a video were taken among its pixels, as the `scale` filter is told. FFmpeg 5.1 does not ask the video
+/// itself, and later ones do.
+fn chroma_location(path: &Path) -> &'static str {
+    let output = run(Command::new("ffprobe")
+        .args(words("-hide_banner -loglevel error -select_streams v:0 -of csv=p=0"))
+        .args(words("-show_entries stream=pix_fmt,chroma_location"))
+        .arg(path));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    // A transport stream is told twice, by its program too; and side data follow behind a comma.
+    let mut told = words(&told).next().unwrap_or_default().split(',');
+    let (format, location) = (told.next().unwrap_or_default(), told.next().unwrap_or_default());
+    match location {
+        // Every row has its colours.
+        "left" if format.starts_with("yuv422") || format.starts_with("yuvj422") => {
+            "scale=in_h_chr_pos=0:flags=bilinear"
+        }
+        "left" => "scale=in_h_chr_pos=0:in_v_chr_pos=128:flags=bilinear",
+        "topleft" => "scale=in_h_chr_pos=0:in_v_chr_pos=0:flags=bilinear",
+        "center" => "scale=in_h_chr_pos=128:in_v_chr_pos=128:flags=bilinear",
+        "unspecified" | "unknown" => "null",
+        other => panic!("the colours of {} are {other}", path.display()),
+    }
+}
+
 fn reference_frames(path: &Path) -> Vec<RgbImage> {
     let output = run(Command::new("ffmpeg")
         .args(["-hide_banner", "-nostdin", "-loglevel", "error", "-i"])
         .arg(path)
+        .args(["-vf", chroma_location(path)])
         .args(words(
             "-map 0:v:0 -fps_mode passthrough -sws_flags bilinear -f image2pipe -c:v ppm -pix_fmt rgb24 -",
         )));

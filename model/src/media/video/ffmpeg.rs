@@ -116,6 +116,12 @@ impl Frame {
         unsafe { (&raw const (*self.as_ptr()).color_range).cast::<c_int>().read() }
     }
 
+    /// The number of where its colours were taken among its pixels, likewise.
+    pub(super) fn chroma_location(&self) -> c_int {
+        // SAFETY: as for the colour space.
+        unsafe { (&raw const (*self.as_ptr()).chroma_location).cast::<c_int>().read() }
+    }
+
     /// The place of the packet that it came from ([`Packet::name`]).
     pub(super) fn place(&self) -> Option<usize> {
         let frame = self.get();

@@ -12,8 +12,8 @@ use crate::media::failure::Failure;
 /// Rows of converted pixels begin at multiples of so many bytes: swscale writes whole registers.
 const ALIGNMENT: usize = 64;
 
-/// Converts frames by swscale, from the stream's own colour space and range. Where a stream does not say, they are BT.601
-/// and limited, as FFmpeg has it. Transparency is dropped.
+/// Converts frames by swscale, from the stream's own colour space and range, with its colours where the stream has them among
+/// the pixels. Where it does not say, they are BT.601, limited, and in the middle, as FFmpeg has it. Transparency is dropped.
 #[derive(Debug)]
 pub(super) struct Converter {
     scaler: *mut ffi::SwsContext,
@@ -38,6 +38,7 @@ struct Shape {
     format: c_int,
     space: c_int,
     range: c_int,
+    chroma: c_int,
 }
 
 impl Converter {
@@ -65,6 +66,7 @@ impl Converter {
             format: source.format,
             space: frame.color_space(),
             range: frame.color_range(),
+            chroma: frame.chroma_location(),
         })?;
         let stride = (width * 3).next_multiple_of(ALIGNMENT);
         self.make_room(stride * height + ALIGNMENT)?;
@@ -106,19 +108,25 @@ impl Converter {
         // FFmpeg writes the settings where it is told.
         unsafe {
             ffi::sws_freeContext(self.scaler);
-            self.scaler = ffi::sws_getContext(
-                shape.source.0,
-                shape.source.1,
-                format,
-                shape.target.0,
-                shape.target.1,
-                ffi::AVPixelFormat::AV_PIX_FMT_RGB24,
-                ffi::SWS_BILINEAR as c_int,
-                ptr::null_mut(),
-                ptr::null_mut(),
-                ptr::null(),
-            );
+            self.scaler = ffi::sws_alloc_context();
             if self.scaler.is_null() {
+                return Err(no_memory());
+            }
+            let [across, down] = chroma_place(format, shape.chroma).unwrap_or([DEFAULT_PLACE; 2]);
+            for (name, value) in [
+                (c"srcw", shape.source.0),
+                (c"srch", shape.source.1),
+                (c"src_format", shape.format),
+                (c"dstw", shape.target.0),
+                (c"dsth", shape.target.1),
+                (c"dst_format", ffi::AVPixelFormat::AV_PIX_FMT_RGB24 as c_int),
+                (c"sws_flags", ffi::SWS_BILINEAR as c_int),
+                (c"src_h_chr_pos", across),
+                (c"src_v_chr_pos", down),
+            ] {
+                ffi::av_opt_set_int(self.scaler.cast(), name.as_ptr(), value.into(), 0);
+            }
+            if ffi::sws_init_context(self.scaler, ptr::null_mut(), ptr::null_mut()) < 0 {
                 return Err(Failure::Unsupported(format!(
                     "frames of {} x {} pixels in this pixel format cannot be converted",
                     shape.source.0, shape.source.1
@@ -198,6 +206,40 @@ fn coefficients(space: c_int) -> c_int {
         space @ (1..=7 | 9 | 10) => space,
         _ => ffi::SWS_CS_DEFAULT,
     }
+}
+
+/// What tells swscale that it is not told where colours were taken.
+const DEFAULT_PLACE: c_int = -513;
+
+/// Where the first colour of a frame was taken, across and down, in parts of 256 of a pixel, as swscale counts them. `None`
+/// where the number of the place is none.
+fn chroma_place(format: ffi::AVPixelFormat, number: c_int) -> Option<[c_int; 2]> {
+    use ffi::AVChromaLocation as Place;
+
+    const LEFT: c_int = Place::AVCHROMA_LOC_LEFT as c_int;
+    const CENTER: c_int = Place::AVCHROMA_LOC_CENTER as c_int;
+    const TOP_LEFT: c_int = Place::AVCHROMA_LOC_TOPLEFT as c_int;
+    const TOP: c_int = Place::AVCHROMA_LOC_TOP as c_int;
+    const BOTTOM_LEFT: c_int = Place::AVCHROMA_LOC_BOTTOMLEFT as c_int;
+    const BOTTOM: c_int = Place::AVCHROMA_LOC_BOTTOM as c_int;
+    let place = match number {
+        LEFT => [0, 128],
+        CENTER => [128, 128],
+        TOP_LEFT => [0, 0],
+        TOP => [128, 0],
+        BOTTOM_LEFT => [0, 256],
+        BOTTOM => [128, 256],
+        _ => return None,
+    };
+    // SAFETY: the descriptions live as long as the process.
+    let format = unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }?;
+    // So many pixels share a colour, as a power of two. Where each has its own there is nothing to say.
+    let shares = [format.log2_chroma_w, format.log2_chroma_h];
+    let placed = |(place, share): (c_int, u8)| match share {
+        0 => DEFAULT_PLACE,
+        share => place * ((1 << share) - 1),
+    };
+    Some([placed((place[0], shares[0])), placed((place[1], shares[1]))])
 }
 
 /// How a frame is turned.
