@@ -5,7 +5,8 @@
 formats/NAME.EXT       an image
 formats/NAME.EXT.png   what it must decode to: Pillow's open, exif_transpose and convert("RGB"). For 16-bit grey, which
                        Pillow clips to white, the high byte of each sample instead
-formats/resize.json    Pillow's bicubic resizes of noise (see `noise`): from and to (width, height), SHA-256 of the samples
+formats/resize.json    Pillow's bicubic resizes of noise (see `noise`), or of blocks of it (see `blocks`): from and to (width,
+                       height), the width and height of a block, SHA-256 of the samples
 formats/patches.json   transformers' patches of such images: size, grid, SHA-256 of the f32 values (little-endian)
 formats/sizes.json     smart resize: height, width, least and most pixels, and the resulting height and width
 """
@@ -201,6 +202,13 @@ def noise(width, height):
     return Image.fromarray((value & np.uint32(255)).astype(np.uint8))
 
 
+def blocks(width, height, across, down):
+    """Noise of which each pixel is a block, and every second row of blocks is white: much of it repeats, as on a page."""
+    pixels = np.asarray(noise(-(-width // across), -(-height // down))).copy()
+    pixels[::2] = 255
+    return Image.fromarray(pixels.repeat(down, 0).repeat(across, 1)[:height, :width].copy())
+
+
 def write_json(name, rows):
     (FORMATS / name).write_text("[\n" + ",\n".join(" " + json.dumps(row) for row in rows) + "\n]\n")
 
@@ -217,10 +225,17 @@ def main():
         ((1, 90), (112, 84)), ((640, 480), (644, 476)), ((640, 480), (28, 28)), ((1000, 30), (980, 980)),
         ((97, 131), (97, 56)), ((97, 131), (84, 131)), ((333, 222), (1, 1)), ((60, 50), (601, 503)),
     ]
+    digest = lambda image, target: hashlib.sha256(image.resize(target, Image.Resampling.BICUBIC).tobytes()).hexdigest()
     write_json("resize.json", [
-        {"from": source, "to": target,
-         "sha256": hashlib.sha256(noise(*source).resize(target, Image.Resampling.BICUBIC).tobytes()).hexdigest()}
-        for source, target in steps
+        *({"from": source, "to": target, "sha256": digest(noise(*source), target)} for source, target in steps),
+        *(
+            {"from": source, "to": target, "blocks": sides, "sha256": digest(blocks(*source, *sides), target)}
+            for source, target, sides in [
+                ((640, 480), (252, 196), (31, 23)), ((300, 500), (84, 504), (1, 40)), ((500, 300), (504, 84), (40, 1)),
+                ((2480, 350), (868, 112), (150, 7)), ((60, 50), (601, 503), (7, 9)), ((97, 131), (28, 56), (200, 200)),
+                ((333, 222), (1, 1), (5, 3)), ((45, 333), (28, 56), (9, 10)),
+            ]
+        ),
     ])
 
     limits = 4 * 784, 64 * 784

@@ -108,27 +108,59 @@ const COLUMNS_AT_ONCE: usize = 128;
 fn resize_rows(image: &RgbImage, width: u32) -> RgbImage {
     let weights = Weights::bicubic(image.width(), width);
     let (from, to) = (image.width() as usize * CHANNELS, width as usize * CHANNELS);
+    // A row that repeats the one before, as between the lines of a page, is made once. For each row, which that is.
+    let mut different: Vec<&[u8]> = Vec::new();
+    let mut places = Vec::with_capacity(image.height() as usize);
+    for row in image.as_raw().chunks_exact(from) {
+        if different.last() != Some(&row) {
+            different.push(row);
+        }
+        places.push(different.len() - 1);
+    }
+
     let mut resized = RgbImage::new(width, image.height());
     let mut columns = vec![[0; COLUMN]; image.width() as usize];
-    let sources = image.as_raw().chunks(from * ROWS_AT_ONCE);
+    let mut runs = vec![0; columns.len()];
+    let sources = different.chunks(ROWS_AT_ONCE);
     for (source, target) in sources.zip(resized.chunks_mut(to * ROWS_AT_ONCE)) {
         Arch::new().dispatch(SomeRows {
             source,
             target,
             weights: &weights,
             columns: &mut columns,
+            runs: &mut runs,
         });
     }
+    // From the last on, so that none is written over before it was taken.
+    for (row, place) in places.into_iter().enumerate().rev() {
+        if place != row {
+            resized.copy_within(place * to..(place + 1) * to, row * to);
+        }
+    }
     resized
+}
+
+/// For each item, how many from it on are equal to it.
+fn find_runs<T: PartialEq>(items: impl DoubleEndedIterator<Item = T>, runs: &mut [usize]) {
+    let mut next = None;
+    for (item, run) in items.rev().zip(runs.iter_mut().rev()) {
+        *run = match next {
+            Some((ref next, run)) if *next == item => run + 1,
+            _ => 1,
+        };
+        next = Some((item, *run));
+    }
 }
 
 /// Some rows, each made narrower or wider. A weight is the same for all of them, so the samples of a column of pixels, brought
 /// together, are taken at once.
 struct SomeRows<'a> {
-    source: &'a [u8],
+    source: &'a [&'a [u8]],
+    /// Room for as many rows, or more.
     target: &'a mut [u8],
     weights: &'a Weights,
     columns: &'a mut [[u8; COLUMN]],
+    runs: &'a mut [usize],
 }
 
 impl WithSimd for SomeRows<'_> {
@@ -136,11 +168,10 @@ impl WithSimd for SomeRows<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let row_length = self.columns.len() * CHANNELS;
         // Block by block, so that what is written stays in the first cache until all rows have been there.
         for (index, columns) in self.columns.chunks_mut(COLUMNS_AT_ONCE).enumerate() {
             let start = index * COLUMNS_AT_ONCE * CHANNELS;
-            for (row, source) in self.source.chunks_exact(row_length).enumerate() {
+            for (row, source) in self.source.iter().enumerate() {
                 let pixels = source[start..].chunks_exact(CHANNELS);
                 for (column, pixel) in columns.iter_mut().zip(pixels) {
                     for channel in 0..CHANNELS {
@@ -149,14 +180,21 @@ impl WithSimd for SomeRows<'_> {
                 }
             }
         }
+        find_runs(self.columns.iter(), self.runs);
         let row_length = self.weights.spans.len() * CHANNELS;
         for (place, (first, weights)) in self.weights.iter().enumerate() {
-            let mut sums = [ROUNDING; COLUMN];
-            for (column, &weight) in self.columns[first..].iter().zip(weights) {
-                add_weighted(&mut sums, column, weight);
-            }
-            let samples = sums.map(to_u8);
-            for (row, target) in self.target.chunks_exact_mut(row_length).enumerate() {
+            let samples = match self.weights.keep_runs && self.runs[first] >= weights.len() {
+                true => self.columns[first],
+                false => {
+                    let mut sums = [ROUNDING; COLUMN];
+                    for (column, &weight) in self.columns[first..].iter().zip(weights) {
+                        add_weighted(&mut sums, column, weight);
+                    }
+                    sums.map(to_u8)
+                }
+            };
+            let targets = self.target.chunks_exact_mut(row_length).take(self.source.len());
+            for (row, target) in targets.enumerate() {
                 let pixel = &mut target[place * CHANNELS..][..CHANNELS];
                 for channel in 0..CHANNELS {
                     pixel[channel] = samples[channel * ROWS_AT_ONCE + row];
@@ -168,12 +206,16 @@ impl WithSimd for SomeRows<'_> {
 
 fn resize_columns(image: &RgbImage, height: u32) -> RgbImage {
     let weights = Weights::bicubic(image.height(), height);
+    let row_length = image.width() as usize * CHANNELS;
+    let mut runs = vec![0; image.height() as usize];
+    find_runs(image.as_raw().chunks_exact(row_length), &mut runs);
     let mut resized = RgbImage::new(image.width(), height);
     Arch::new().dispatch(AllColumns {
         source: image.as_raw(),
         target: &mut resized,
-        row_length: image.width() as usize * CHANNELS,
+        row_length,
         weights: &weights,
+        runs: &runs,
     });
     resized
 }
@@ -184,6 +226,8 @@ struct AllColumns<'a> {
     target: &'a mut [u8],
     row_length: usize,
     weights: &'a Weights,
+    /// Of each row of the source.
+    runs: &'a [usize],
 }
 
 impl WithSimd for AllColumns<'_> {
@@ -194,9 +238,13 @@ impl WithSimd for AllColumns<'_> {
         let mut sums = vec![ROUNDING; self.row_length];
         let rows = self.target.chunks_exact_mut(self.row_length);
         for (target, (first, weights)) in rows.zip(self.weights.iter()) {
+            let source = &self.source[first * self.row_length..];
+            if self.weights.keep_runs && self.runs[first] >= weights.len() {
+                target.copy_from_slice(&source[..self.row_length]);
+                continue;
+            }
             sums.fill(ROUNDING);
-            let sources = self.source[first * self.row_length..].chunks_exact(self.row_length);
-            for (source, &weight) in sources.zip(weights) {
+            for (source, &weight) in source.chunks_exact(self.row_length).zip(weights) {
                 add_weighted(&mut sums, source, weight);
             }
             for (sample, &sum) in target.iter_mut().zip(&sums) {
@@ -228,6 +276,9 @@ struct Weights {
     /// `stride` weights for each target sample, of which the span's count matters.
     weights: Vec<i32>,
     stride: usize,
+    /// Whether equal samples are sure to give the same sample again. Each weight is off by half a unit at most, and a sample is
+    /// the same while their sum is off by less than [`ROUNDING`] in 255.
+    keep_runs: bool,
 }
 
 impl Weights {
@@ -254,7 +305,12 @@ impl Weights {
             }
             spans.push((first, end - first));
         }
-        Self { spans, weights, stride }
+        Self {
+            spans,
+            weights,
+            stride,
+            keep_runs: stride / 2 < ROUNDING as usize / 256,
+        }
     }
 
     fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
