@@ -8,7 +8,7 @@ use candle_core::{DType, Device, DeviceLocation};
 use sha2::{Digest, Sha256};
 
 use crate::backbone::{Backbone, Config, Rows};
-use crate::checkpoint::{CheckpointFiles, check_agreement, short_digest};
+use crate::checkpoint::{CheckpointFiles, CheckpointPlace, check_agreement, short_digest};
 use crate::error::ModelError;
 use crate::pooling::l2_normalize;
 use crate::processor::{ModelInput, Processor, ProcessorConfig, ProcessorOverrides};
@@ -58,6 +58,7 @@ pub struct Encoder {
     processor: Arc<Processor>,
     fingerprint: String,
     model_name: String,
+    origin: (CheckpointPlace, EncoderOptions),
 }
 
 /// What an encoder needs beside its weights.
@@ -104,6 +105,7 @@ impl Encoder {
             processor,
             fingerprint,
             model_name: files.name().to_string(),
+            origin: (files.place(), options.clone()),
         })
     }
 
@@ -188,6 +190,11 @@ impl Encoder {
     /// What makes the inputs of this checkpoint.
     pub fn processor(&self) -> Arc<Processor> {
         Arc::clone(&self.processor)
+    }
+
+    /// Where it was loaded from, and how, to load it again.
+    pub(crate) fn origin(&self) -> (&CheckpointPlace, &EncoderOptions) {
+        (&self.origin.0, &self.origin.1)
     }
 
     /// The towers, for tests of their parts.

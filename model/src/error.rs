@@ -280,6 +280,9 @@ pub enum ModelError {
     /// The tensor library failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// A checkpoint that was to be loaded again is no longer the same.
+    #[error("{0}")]
+    Changed(String),
 }
 
 /// What a caught panic said.

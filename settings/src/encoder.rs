@@ -80,6 +80,11 @@ pub struct EncoderArgs {
     #[arg(long, env = "SIGHTSTREAM_DECODE_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
     pub decode_timeout: Option<Duration>,
 
+    /// After so long without a request the model is given up, and its device's memory with it; the next request loads it
+    /// again: 10m. 0s is never [default: 0s]
+    #[arg(long, env = "SIGHTSTREAM_IDLE_RELEASE", value_name = "DURATION", value_parser = values::duration)]
+    pub idle_release: Option<Duration>,
+
     /// The ceiling for the memory of this process and those that decode: 4GiB. What is not set of --decode-memory,
     /// --preprocess-threads, --max-batch-tokens and --epoch-bytes follows from it [default: none]
     #[arg(long, env = "SIGHTSTREAM_MEMORY_LIMIT", value_name = "BYTES", value_parser = values::bytes)]
@@ -125,6 +130,7 @@ impl EncoderArgs {
         settings.fill("decoder", &mut self.decoder, values::decoder);
         settings.fill("decode_memory", &mut self.decode_memory, values::bytes);
         settings.fill("decode_timeout", &mut self.decode_timeout, values::duration);
+        settings.fill("idle_release", &mut self.idle_release, values::duration);
         settings.fill("memory_limit", &mut self.memory_limit, values::bytes);
         settings.fill("decode_worker", &mut self.decode_worker, |text| Ok(PathBuf::from(text)));
         self.segmentation.fill(settings);
@@ -172,6 +178,7 @@ impl EncoderArgs {
             preprocess_threads: self.preprocess_threads.unwrap_or(defaults.preprocess_threads),
             merge: self.merge.unwrap_or(defaults.merge),
             segmentation: self.segmentation.segmentation(),
+            idle_release: self.idle_release.filter(|after| !after.is_zero()),
             decoder: self.isolation(default_worker, shares)?,
             decode_limits: DecodeLimits {
                 max_pixels: self

@@ -43,7 +43,7 @@ impl From<EmbedError> for EmbedFailure {
         Self {
             code: error.reason().to_string(),
             message: error.to_string(),
-            fatal: matches!(error, EmbedError::Stopped(_)),
+            fatal: matches!(error, EmbedError::Stopped(_) | EmbedError::Model(_)),
         }
     }
 }

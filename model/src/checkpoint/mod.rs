@@ -36,6 +36,31 @@ enum Source {
     Directory(PathBuf),
 }
 
+/// Where a checkpoint was found. It holds no file open.
+#[derive(Debug, Clone)]
+pub struct CheckpointPlace {
+    name: String,
+    source: Source,
+}
+
+impl CheckpointPlace {
+    /// As [`CheckpointFiles::name`].
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its files, as they are now.
+    ///
+    /// # Errors
+    /// Those of [`CheckpointFiles::locate`] for a directory.
+    pub fn open(&self) -> Result<CheckpointFiles, ModelError> {
+        match &self.source {
+            Source::Demo => CheckpointFiles::locate(None),
+            Source::Directory(directory) => CheckpointFiles::open(&self.name, directory),
+        }
+    }
+}
+
 impl CheckpointFiles {
     /// Finds the checkpoint that `model` names.
     ///
@@ -117,6 +142,14 @@ impl CheckpointFiles {
             source: Source::Directory(directory.to_path_buf()),
             weights,
         })
+    }
+
+    /// Where they are.
+    pub fn place(&self) -> CheckpointPlace {
+        CheckpointPlace {
+            name: self.name.clone(),
+            source: self.source.clone(),
+        }
     }
 
     /// The name it was located by; `demo` for the one that is part of this program.

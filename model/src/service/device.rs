@@ -4,14 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::EmbedError;
 use super::flight::{Flights, Outcome};
 use super::metrics::{self, BusyClock, Stage};
 use super::queue::{Batch, Next, Queue};
 use super::watch::DeviceWatch;
-use crate::encoder::Encoder;
 use crate::error::{ModelError, panic_message};
 use crate::processor::ModelInput;
 
@@ -24,6 +23,17 @@ pub trait Backend: Send + 'static {
     /// whether the device still works.
     fn encode(&mut self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, ModelError>;
 
+    /// Gives up what it holds on the device, because nothing was asked of it for a while.
+    fn release(&mut self) {}
+
+    /// Takes again what [`Backend::release`] gave up, before the next batch.
+    ///
+    /// # Errors
+    /// What keeps it from that. The batch then fails with [`EmbedError::Model`], and the next one tries again.
+    fn restore(&mut self) -> Result<(), ModelError> {
+        Ok(())
+    }
+
     /// The length of every vector.
     fn dimension(&self) -> usize;
 
@@ -34,36 +44,24 @@ pub trait Backend: Send + 'static {
     fn fingerprint(&self) -> &str;
 }
 
-impl Backend for Encoder {
-    fn encode(&mut self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, ModelError> {
-        Encoder::encode(self, inputs)
-    }
-
-    fn dimension(&self) -> usize {
-        Encoder::dimension(self)
-    }
-
-    fn model_name(&self) -> &str {
-        Encoder::model_name(self)
-    }
-
-    fn fingerprint(&self) -> &str {
-        Encoder::fingerprint(self)
-    }
-}
-
 /// Starts the device thread. It ends when the queue is closed, after the batch it is at; or when the device is lost, and
 /// then stops the flights and closes the queue itself.
 pub(super) fn spawn(
     backend: impl Backend,
     queue: Arc<Queue>,
     flights: Arc<Flights>,
+    idle_release: Option<Duration>,
 ) -> Result<DeviceWatch, ModelError> {
     let watch = DeviceWatch::new();
+    if idle_release.is_some() {
+        metrics::model_loaded(true);
+    }
     let mut device = Device {
         backend,
         busy: BusyClock::start(),
         watch: watch.clone(),
+        idle_release,
+        used: Instant::now(),
     };
     thread::Builder::new()
         .name("sightstream-device".into())
@@ -76,6 +74,9 @@ struct Device<B> {
     backend: B,
     busy: BusyClock,
     watch: DeviceWatch,
+    idle_release: Option<Duration>,
+    /// When a request was last seen.
+    used: Instant,
 }
 
 /// Why a forward pass gave nothing.
@@ -106,20 +107,62 @@ fn known_good() -> ModelInput {
 
 impl<B: Backend> Device<B> {
     fn run(&mut self, queue: &Queue, flights: &Flights) {
+        let patience = self.idle_release.unwrap_or(BusyClock::WINDOW).min(BusyClock::WINDOW);
         loop {
-            match queue.next(BusyClock::WINDOW) {
+            match queue.next(patience) {
                 Next::Batch(batch) => {
                     if let Err(lost) = self.encode(batch) {
                         flights.stop(&lost);
                         queue.close();
                         return;
                     }
+                    self.used = Instant::now();
                 }
-                Next::Idle => {}
+                Next::Idle if flights.is_empty() => self.rest(),
+                // It is fetched or preprocessed, and will want the model.
+                Next::Idle => self.used = Instant::now(),
                 Next::Closed => return,
             }
             self.busy.publish(Instant::now());
         }
+    }
+
+    /// Gives the model up, if no request came for long enough.
+    fn rest(&mut self) {
+        let Some(after) = self.idle_release.filter(|&after| self.used.elapsed() >= after) else {
+            return;
+        };
+        if self.watch.is_released() {
+            return;
+        }
+        self.backend.release();
+        self.watch.set_released(true);
+        metrics::model_loaded(false);
+        tracing::info!(?after, "no request came: the model is given up until the next one");
+    }
+
+    /// Takes the model again, where it was given up.
+    fn restore(&mut self) -> Result<(), EmbedError> {
+        if !self.watch.is_released() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let restored = catch_unwind(AssertUnwindSafe(|| self.backend.restore()));
+        let failure = match restored {
+            Ok(Ok(())) => {
+                self.watch.set_released(false);
+                metrics::model_loaded(true);
+                tracing::info!(took = ?started.elapsed(), "the model is loaded again");
+                return Ok(());
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => format!("loading it panicked: {}", panic_message(&*panic)),
+        };
+        tracing::error!(
+            failure,
+            "the model cannot be loaded again; the next request tries it once more"
+        );
+        Err(EmbedError::Model(failure))
     }
 
     /// Encodes a batch and answers who waits for it. On a lost device all of them get the error that ends the service.
@@ -130,7 +173,11 @@ impl<B: Backend> Device<B> {
             metrics::stage(Stage::Queue, started.duration_since(waiting.asked_at));
         }
         self.watch.begin();
-        let outcomes = self.outcomes(&batch.inputs);
+        let restored = self.restore();
+        let outcomes = match &restored {
+            Ok(()) => self.outcomes(&batch.inputs),
+            Err(failure) => Ok(batch.inputs.iter().map(|_| Err(failure.clone())).collect()),
+        };
         self.watch.end();
         let took = started.elapsed();
         self.busy.add(took);
@@ -231,7 +278,7 @@ impl<B: Backend> Device<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoder::{DeviceChoice, EncoderOptions};
+    use crate::encoder::{DeviceChoice, Encoder, EncoderOptions};
 
     #[test]
     fn a_checkpoint_encodes_the_known_good_input() {

@@ -148,6 +148,11 @@ impl<T> Flights<T> {
         self.lock().remove(flight);
     }
 
+    /// Whether nothing is on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().in_flight.is_empty()
+    }
+
     /// Ends all flights with this error, and lets none start. The first call says why.
     pub(super) fn stop(&self, error: &EmbedError) {
         let flights = {

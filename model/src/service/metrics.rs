@@ -16,6 +16,7 @@ const FETCH_RETRIES: &str = "sightstream_fetch_retries_total";
 const COALESCED: &str = "sightstream_coalesced_total";
 const PART_VECTORS: &str = "sightstream_part_vectors_total";
 const PARTS_FAILED: &str = "sightstream_parts_failed_total";
+const MODEL_LOADED: &str = "sightstream_model_loaded";
 
 /// Tells the recorder what each metric is. Recorders that are installed later miss the descriptions, not the numbers.
 pub(super) fn describe() {
@@ -59,11 +60,21 @@ pub(super) fn describe() {
         Unit::Count,
         "Vectors of parts (windows of a video, pages of a document) that were asked for: computed, or shared with who asked before."
     );
+    describe_gauge!(
+        MODEL_LOADED,
+        Unit::Count,
+        "1 while the model is in memory, 0 while it is given up because no request came."
+    );
     describe_counter!(
         PARTS_FAILED,
         Unit::Count,
         "Parts that have no vector while their whole was embedded, by reason."
     );
+}
+
+/// Whether the model is there: 0 while it is given up.
+pub(super) fn model_loaded(loaded: bool) {
+    gauge!(MODEL_LOADED).set(if loaded { 1.0 } else { 0.0 });
 }
 
 /// A stage of an input's way, as the label `stage` names it.

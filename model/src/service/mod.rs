@@ -36,6 +36,7 @@
 //! | `sightstream_inputs_total{outcome,reason}` | counter | distinct inputs, a whole and each of its parts one: `ok`, `failed` with [`EmbedError::reason`], `cancelled` |
 //! | `sightstream_coalesced_total` | counter | calls that shared the work of an equal one in flight |
 //! | `sightstream_part_vectors_total{outcome}` | counter | vectors of parts that were asked for: `computed`, `shared` |
+//! | `sightstream_model_loaded` | gauge | 0 while the model is given up, because no request came for `idle_release` |
 //! | `sightstream_parts_failed_total{reason}` | counter | parts without a vector while their whole was embedded |
 
 mod device;
@@ -47,6 +48,7 @@ mod pipeline;
 mod prepare;
 mod queue;
 mod request;
+mod resident;
 mod watch;
 mod whole;
 
@@ -64,10 +66,12 @@ use crate::encoder::Encoder;
 use crate::error::{MediaError, ModelError};
 use crate::fetch::Fetcher;
 use crate::isolation::Decoder;
+use crate::processor::PixelTarget;
 use crate::reference::{MediaReference, one_line, part_address, split_part};
 use pipeline::Pipeline;
-use prepare::MediaPrepare;
+use prepare::{MediaPrepare, Reading};
 use request::Request;
+use resident::Resident;
 
 /// Why a request has no vector. `Clone`, because every caller of a shared request gets it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +89,10 @@ pub enum EmbedError {
         /// Why the first of them has none.
         first: Box<MediaError>,
     },
+    /// The model, which was given up while no request came, cannot be loaded again. It says nothing about the input, and the
+    /// next request tries it once more.
+    #[error("the model cannot be loaded: {0}")]
+    Model(String),
     /// The encoder failed on this input, tried alone.
     #[error("the encoder failed: {0}")]
     Device(String),
@@ -95,11 +103,12 @@ pub enum EmbedError {
 }
 
 impl EmbedError {
-    /// A short label for metrics and dead letters: the [`MediaError::reason`], `device` or `stopped`.
+    /// A short label for metrics and dead letters: the [`MediaError::reason`], `model`, `device` or `stopped`.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Media(error) => error.reason(),
             Self::Parts { first, .. } => first.reason(),
+            Self::Model(_) => "model",
             Self::Device(_) => "device",
             Self::Stopped(_) => "stopped",
         }
@@ -130,6 +139,13 @@ struct Inner {
     fingerprint: String,
 }
 
+/// What a service tells of its model.
+struct Model {
+    dimension: usize,
+    name: String,
+    fingerprint: String,
+}
+
 impl EmbeddingService {
     /// Starts the service's threads around a loaded checkpoint.
     ///
@@ -146,12 +162,39 @@ impl EmbeddingService {
             processor.target(),
         )?;
         let prepare = MediaPrepare {
-            fetcher,
-            decoder,
+            reading: Reading { fetcher, decoder },
             processor,
             max_input_tokens: options.max_input_tokens.unwrap_or(usize::MAX),
         };
-        Self::from_parts(encoder, prepare, options)
+        Self::from_parts(Resident::new(encoder), prepare, options)
+    }
+
+    /// Starts a service that has no model: it lists [`EmbeddingService::segments`], and embeds nothing
+    /// ([`EmbedError::Model`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`EmbeddingService::start`].
+    pub fn without_model(fetcher: Fetcher, options: ServiceOptions) -> Result<Self, ModelError> {
+        // No pixels are made.
+        let target = PixelTarget {
+            factor: 1,
+            min_pixels: 1,
+            max_pixels: 1,
+        };
+        let decoder = Decoder::new(
+            options.decoder.clone(),
+            options.decode_limits,
+            options.segmentation,
+            target,
+        )?;
+        let model = Model {
+            dimension: 0,
+            name: "none".to_owned(),
+            fingerprint: "none".to_owned(),
+        };
+        // Nothing is ever queued for a device.
+        Self::assemble(model, Reading { fetcher, decoder }, options, |_| Ok(DeviceWatch::new()))
     }
 
     /// [`EmbeddingService::start`] with another encoder, or another way of reading references.
@@ -164,12 +207,39 @@ impl EmbeddingService {
         prepare: impl Prepare,
         options: ServiceOptions,
     ) -> Result<Self, ModelError> {
+        let model = Model {
+            dimension: backend.dimension(),
+            name: backend.model_name().to_owned(),
+            fingerprint: backend.fingerprint().to_owned(),
+        };
+        let idle_release = options.idle_release;
+        Self::assemble(model, prepare, options, |pipeline| {
+            device::spawn(
+                backend,
+                Arc::clone(&pipeline.queue),
+                Arc::clone(&pipeline.flights),
+                idle_release,
+            )
+        })
+    }
+
+    /// The service around `prepare`, and the device that `spawn` starts.
+    fn assemble(
+        model: Model,
+        prepare: impl Prepare,
+        options: ServiceOptions,
+        spawn: impl FnOnce(&Pipeline) -> Result<DeviceWatch, ModelError>,
+    ) -> Result<Self, ModelError> {
         options.validate()?;
         metrics::describe();
-        let (dimension, model_name) = (backend.dimension(), backend.model_name().to_owned());
+        let Model {
+            dimension,
+            name: model_name,
+            fingerprint,
+        } = model;
         let fingerprint = options
             .merge
-            .fingerprint(&options.segmentation.fingerprint(backend.fingerprint()));
+            .fingerprint(&options.segmentation.fingerprint(&fingerprint));
         let pipeline = Arc::new(Pipeline::new(Arc::new(prepare), &options)?);
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -177,7 +247,7 @@ impl EmbeddingService {
             .enable_all()
             .build()
             .map_err(|error| ModelError::Device(format!("the fetch threads do not start: {error}")))?;
-        let device = device::spawn(backend, Arc::clone(&pipeline.queue), Arc::clone(&pipeline.flights))?;
+        let device = spawn(&pipeline)?;
         tracing::info!(
             model = model_name,
             fingerprint,

@@ -87,6 +87,9 @@ pub struct ServiceOptions {
     pub part_vector_bytes: usize,
     /// Where media are decoded. Default: in this process.
     pub decoder: DecoderIsolation,
+    /// After so long without a request the model is given up (weights, and the device's memory), and taken again with the next
+    /// one. Default (`None`): never.
+    pub idle_release: Option<Duration>,
 }
 
 impl Default for ServiceOptions {
@@ -106,6 +109,7 @@ impl Default for ServiceOptions {
             merge: Merge::default(),
             part_vector_bytes: 16 << 20,
             decoder: DecoderIsolation::default(),
+            idle_release: None,
         }
     }
 }

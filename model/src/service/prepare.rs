@@ -69,10 +69,15 @@ pub enum Prepared {
     Parts(Parts),
 }
 
-/// The real [`Prepare`]: a [`Fetcher`], a [`Decoder`] and a checkpoint's [`Processor`].
-pub(super) struct MediaPrepare {
+/// Where media come from, and what tells what is in them.
+pub(super) struct Reading {
     pub(super) fetcher: Fetcher,
     pub(super) decoder: Decoder,
+}
+
+/// The real [`Prepare`]: a [`Fetcher`], a [`Decoder`] and a checkpoint's [`Processor`].
+pub(super) struct MediaPrepare {
+    pub(super) reading: Reading,
     pub(super) processor: Arc<Processor>,
     /// More tokens than this are not made.
     pub(super) max_input_tokens: usize,
@@ -94,17 +99,15 @@ pub fn input_cost(input: &ModelInput) -> usize {
 #[async_trait]
 impl Prepare for MediaPrepare {
     fn parse(&self, url: &str) -> Result<MediaReference, MediaError> {
-        self.fetcher.parse(url)
+        self.reading.fetcher.parse(url)
     }
 
     async fn fetch(&self, reference: &MediaReference, place: &mut FetchPlace) -> Result<Fetched, MediaError> {
-        self.fetcher.fetch_in(reference, place).await
+        self.reading.fetcher.fetch_in(reference, place).await
     }
 
     fn warm_up(&self) -> Result<(), ModelError> {
-        self.decoder
-            .warm_up()
-            .map_err(|unavailable| ModelError::Decoder(unavailable.to_string()))
+        self.reading.warm_up()
     }
 
     fn prepare(
@@ -114,7 +117,7 @@ impl Prepare for MediaPrepare {
         instruction: Option<&str>,
     ) -> Result<Prepared, EmbedError> {
         let name = reference.to_string();
-        let media = match self.read(reference, &fetched, Question::Input)? {
+        let media = match self.reading.read(reference, &fetched, Question::Input)? {
             FittedAnswer::Media(media) => media,
             FittedAnswer::Parts(parts) => return Ok(Prepared::Parts(parts)),
         };
@@ -128,6 +131,48 @@ impl Prepare for MediaPrepare {
     }
 
     fn parts(&self, reference: &MediaReference, fetched: Fetched) -> Result<Parts, EmbedError> {
+        self.reading.parts(reference, &fetched)
+    }
+}
+
+/// The [`Prepare`] of a service that lists parts, and has no model to embed with.
+#[async_trait]
+impl Prepare for Reading {
+    fn parse(&self, url: &str) -> Result<MediaReference, MediaError> {
+        self.fetcher.parse(url)
+    }
+
+    async fn fetch(&self, reference: &MediaReference, place: &mut FetchPlace) -> Result<Fetched, MediaError> {
+        self.fetcher.fetch_in(reference, place).await
+    }
+
+    fn warm_up(&self) -> Result<(), ModelError> {
+        Reading::warm_up(self)
+    }
+
+    fn prepare(&self, _: &MediaReference, _: Fetched, _: Option<&str>) -> Result<Prepared, EmbedError> {
+        Err(EmbedError::Model("this service lists parts, and has none".into()))
+    }
+
+    fn parts(&self, reference: &MediaReference, fetched: Fetched) -> Result<Parts, EmbedError> {
+        Reading::parts(self, reference, &fetched)
+    }
+}
+
+/// An input that there is no memory for.
+pub(super) fn too_many_tokens(tokens: usize, most: usize, name: String) -> MediaError {
+    let message = format!("{tokens} tokens; the memory limit leaves room for {most}");
+    MediaError::TooLarge { name, message }
+}
+
+impl Reading {
+    fn warm_up(&self) -> Result<(), ModelError> {
+        self.decoder
+            .warm_up()
+            .map_err(|unavailable| ModelError::Decoder(unavailable.to_string()))
+    }
+
+    fn parts(&self, reference: &MediaReference, fetched: &Fetched) -> Result<Parts, EmbedError> {
         let unreadable = |error: io::Error| MediaError::Unavailable {
             name: reference.to_string(),
             message: error.to_string(),
@@ -138,32 +183,10 @@ impl Prepare for MediaPrepare {
             return Ok(Parts::Whole);
         }
         drop(head);
-        Ok(match self.read(reference, &fetched, Question::Parts)? {
+        Ok(match self.read(reference, fetched, Question::Parts)? {
             FittedAnswer::Parts(parts) => parts,
             FittedAnswer::Media(_) => Parts::Whole,
         })
-    }
-}
-
-/// An input that there is no memory for.
-pub(super) fn too_many_tokens(tokens: usize, most: usize, name: String) -> MediaError {
-    let message = format!("{tokens} tokens; the memory limit leaves room for {most}");
-    MediaError::TooLarge { name, message }
-}
-
-impl MediaPrepare {
-    /// What the pixels of a medium cost of the token budgets, before they become patches: those of a clip take much memory.
-    fn pixel_cost(&self, media: &Media) -> usize {
-        let (frames, first) = match media {
-            Media::Text(_) => return 0,
-            Media::Image(image) | Media::Page(image) => (1, Some(image)),
-            Media::Clip(frames) => (frames.len(), frames.first()),
-        };
-        let config = self.processor.config();
-        let (width, height) = first.map(RgbImage::dimensions).unwrap_or_default();
-        let of_a_grid = (width / config.factor()) as usize * (height / config.factor()) as usize;
-        // A token for the language model, and one for the vision tower: see `input_cost`.
-        2 * of_a_grid * frames.div_ceil(config.temporal_patch_size as usize)
     }
 
     fn read(
@@ -179,5 +202,21 @@ impl MediaPrepare {
             DecodeError::Media(error) => EmbedError::Media(error),
             DecodeError::Unavailable(error) => EmbedError::Stopped(format!("nothing can be decoded: {error}")),
         })
+    }
+}
+
+impl MediaPrepare {
+    /// What the pixels of a medium cost of the token budgets, before they become patches: those of a clip take much memory.
+    fn pixel_cost(&self, media: &Media) -> usize {
+        let (frames, first) = match media {
+            Media::Text(_) => return 0,
+            Media::Image(image) | Media::Page(image) => (1, Some(image)),
+            Media::Clip(frames) => (frames.len(), frames.first()),
+        };
+        let config = self.processor.config();
+        let (width, height) = first.map(RgbImage::dimensions).unwrap_or_default();
+        let of_a_grid = (width / config.factor()) as usize * (height / config.factor()) as usize;
+        // A token for the language model, and one for the vision tower: see `input_cost`.
+        2 * of_a_grid * frames.div_ceil(config.temporal_patch_size as usize)
     }
 }

@@ -1,7 +1,7 @@
 //! How long the device has been at its batch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Looks at the device thread from outside: a batch that never ends shows nowhere else.
@@ -10,6 +10,7 @@ pub struct DeviceWatch {
     started: Instant,
     /// Milliseconds from `started` to when the batch began, plus one; 0 between batches.
     begun: Arc<AtomicU64>,
+    released: Arc<AtomicBool>,
 }
 
 impl DeviceWatch {
@@ -17,6 +18,7 @@ impl DeviceWatch {
         Self {
             started: Instant::now(),
             begun: Arc::default(),
+            released: Arc::default(),
         }
     }
 
@@ -29,6 +31,16 @@ impl DeviceWatch {
     /// The batch has ended.
     pub(super) fn end(&self) {
         self.begun.store(0, Ordering::Relaxed);
+    }
+
+    /// The model is given up, or there again.
+    pub(super) fn set_released(&self, released: bool) {
+        self.released.store(released, Ordering::Relaxed);
+    }
+
+    /// Whether the model is given up until the next request.
+    pub fn is_released(&self) -> bool {
+        self.released.load(Ordering::Relaxed)
     }
 
     /// How long the device has been at one batch; `None` between batches.

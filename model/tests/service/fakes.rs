@@ -63,6 +63,8 @@ pub struct Controls {
     device: Sender<()>,
     ended: Mutex<Receiver<()>>,
     pub prepares: Arc<AtomicUsize>,
+    /// How often loading the model again is still refused.
+    pub refusals: Arc<AtomicUsize>,
 }
 
 impl Controls {
@@ -123,6 +125,7 @@ pub fn start(options: ServiceOptions, hold: Hold) -> (EmbeddingService, Controls
     let (device, releases) = mpsc::channel();
     let (ended_sender, ended) = mpsc::channel();
     let prepares = Arc::new(AtomicUsize::new(0));
+    let refusals = Arc::new(AtomicUsize::new(0));
     if !hold.fetches {
         fetches.add_permits(Semaphore::MAX_PERMITS / 2);
     }
@@ -137,6 +140,8 @@ pub fn start(options: ServiceOptions, hold: Hold) -> (EmbeddingService, Controls
         progress: Arc::clone(&progress),
         ended: ended_sender,
         lost: false,
+        released: false,
+        refusals: Arc::clone(&refusals),
     };
     let service = EmbeddingService::from_parts(backend, prepare, options).expect("the service starts");
     let controls = Controls {
@@ -146,6 +151,7 @@ pub fn start(options: ServiceOptions, hold: Hold) -> (EmbeddingService, Controls
         device,
         ended: Mutex::new(ended),
         prepares,
+        refusals,
     };
     (service, controls)
 }
@@ -299,11 +305,15 @@ struct FakeBackend {
     ended: Sender<()>,
     /// From then on nothing is encoded.
     lost: bool,
+    /// Nothing may be encoded meanwhile.
+    released: bool,
+    refusals: Arc<AtomicUsize>,
 }
 
 impl Backend for FakeBackend {
     fn encode(&mut self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, ModelError> {
         let numbers: Vec<u32> = inputs.iter().map(|input| input.token_ids[0]).collect();
+        assert!(!self.released, "the model was given up");
         // A test that ended without looking at its batches has dropped the other side.
         let _ = self.batches.send(numbers.clone());
         if let Some(releases) = &self.releases {
@@ -333,6 +343,24 @@ impl Backend for FakeBackend {
                 number => vec![number as f32, input.tokens() as f32],
             })
             .collect())
+    }
+
+    fn release(&mut self) {
+        assert!(!self.released, "it was given up already");
+        self.released = true;
+    }
+
+    fn restore(&mut self) -> Result<(), ModelError> {
+        let refused = self
+            .refusals
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match refused {
+            Ok(_) => Err(ModelError::Device("out of memory".into())),
+            Err(_) => {
+                self.released = false;
+                Ok(())
+            }
+        }
     }
 
     fn dimension(&self) -> usize {

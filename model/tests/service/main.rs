@@ -3,6 +3,7 @@
 mod batching;
 mod failures;
 mod fakes;
+mod idle;
 mod parts;
 mod sharing;
 mod shutdown;
