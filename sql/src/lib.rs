@@ -6,6 +6,7 @@
 //!
 //! What needs state across epochs (windows, aggregates and joins of streams) is refused when it is planned.
 
+pub mod arroyo;
 pub mod check;
 pub mod error;
 pub mod job;

@@ -109,7 +109,7 @@ impl<'a> ScriptParser<'a> {
                     let end = tokens::end(&tokens).unwrap_or(start);
                     self.errors.push(match tokens::only_arroyo(&tokens) {
                         Some((place, message)) => SqlError::at_place(self.file, place, message),
-                        None => self.syntax(start, end, error),
+                        None => syntax_error(self.file, start, end, error),
                     });
                     self.broken.extend(tokens::defined_name(&tokens));
                 }
@@ -119,32 +119,6 @@ impl<'a> ScriptParser<'a> {
                 Some(next) => drop(tokens.drain(..next)),
                 None => return,
             }
-        }
-    }
-
-    fn syntax(&self, start: Place, end: Place, error: ParserError) -> SqlError {
-        let message = match error {
-            ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
-            ParserError::RecursionLimitExceeded => {
-                return SqlError::at(self.file, start.line, "the statement is nested too deeply");
-            }
-        };
-        // sqlparser says the place at the end of the message only, and none for the end of a statement.
-        match message.rsplit_once(" at Line: ") {
-            Some((what, place)) => {
-                let place = place.split_once(", Column: ").and_then(|(line, column)| {
-                    Some(Place {
-                        line: line.trim().parse().ok()?,
-                        column: column.trim().parse().ok()?,
-                    })
-                });
-                SqlError::at_place(self.file, place.unwrap_or(start), what)
-            }
-            None => SqlError::at_place(
-                self.file,
-                end,
-                message.replace("found: EOF", "found: the end of the statement"),
-            ),
         }
     }
 
@@ -276,6 +250,33 @@ impl<'a> ScriptParser<'a> {
             written.places.entry(key).or_insert(place);
         }
         written
+    }
+}
+
+/// What sqlparser says about the statement that begins at `start` and whose last word is at `end`.
+pub(crate) fn syntax_error(file: &str, start: Place, end: Place, error: ParserError) -> SqlError {
+    let message = match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+        ParserError::RecursionLimitExceeded => {
+            return SqlError::at(file, start.line, "the statement is nested too deeply");
+        }
+    };
+    // sqlparser says the place at the end of the message only, and none for the end of a statement.
+    match message.rsplit_once(" at Line: ") {
+        Some((what, place)) => {
+            let place = place.split_once(", Column: ").and_then(|(line, column)| {
+                Some(Place {
+                    line: line.trim().parse().ok()?,
+                    column: column.trim().parse().ok()?,
+                })
+            });
+            SqlError::at_place(file, place.unwrap_or(start), what)
+        }
+        None => SqlError::at_place(
+            file,
+            end,
+            message.replace("found: EOF", "found: the end of the statement"),
+        ),
     }
 }
 

@@ -51,7 +51,7 @@ impl Tokens {
 }
 
 /// The tokens that are no white space and no comment, by their indices.
-fn code(tokens: &[TokenWithSpan]) -> Vec<usize> {
+pub(crate) fn code(tokens: &[TokenWithSpan]) -> Vec<usize> {
     (0..tokens.len())
         .filter(|&index| !matches!(tokens[index].token, Token::Whitespace(_)))
         .collect()
@@ -110,7 +110,8 @@ pub(crate) fn next_start(tokens: &[TokenWithSpan]) -> Option<usize> {
     })
 }
 
-fn is_word(token: &Token, word: &str) -> bool {
+/// Whether `token` is `word`, in whatever case and without quotes.
+pub(crate) fn is_word(token: &Token, word: &str) -> bool {
     matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
 }
 
