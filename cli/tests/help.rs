@@ -31,7 +31,7 @@ fn every_command_has_examples_and_names_its_environment_variables() {
 #[test]
 fn the_short_help_names_the_commands_and_the_exit_codes() {
     let text = help(&["-h"]);
-    for part in ["embed", "search", "run", "check", "quickstart", "Exit codes"] {
+    for part in ["embed", "search", "run", "check", "deploy", "quickstart", "Exit codes"] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }

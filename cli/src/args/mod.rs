@@ -2,6 +2,7 @@
 
 mod check;
 mod dead_letters;
+mod deploy;
 mod embed;
 mod quickstart;
 mod run;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use check::{CheckArgs, FindingFormat};
 pub use dead_letters::{DeadLettersAction, DeadLettersArgs, LettersArgs, ListArgs, ListFormat, ReplayArgs};
+pub use deploy::{ClusterArgs, DeployAction, DeployArgs, FunctionArgs, ListPipelinesArgs, StartArgs, StopArgs};
 pub use embed::EmbedArgs;
 pub use quickstart::QuickstartArgs;
 pub use run::{JobArgs, RunArgs};
@@ -53,6 +55,9 @@ pub enum Command {
     Check(CheckArgs),
     /// Look at the dead letters of a job, and send them back after a fix
     DeadLetters(DeadLettersArgs),
+    /// Put a SQL file onto an Arroyo cluster: register the functions that it calls, start it, and follow it until it runs
+    #[command(after_long_help = deploy::EXAMPLES)]
+    Deploy(DeployArgs),
     /// See it work: a broker in this process, media into Qdrant, three searches
     #[command(after_long_help = quickstart::EXAMPLES)]
     Quickstart(QuickstartArgs),
@@ -68,9 +73,12 @@ impl Command {
             Self::Run(_) => "info",
             // What is wrong is told among the findings.
             Self::Check(_) => "error",
-            Self::DeadLetters(_) | Self::Embed(_) | Self::Search(_) | Self::Quickstart(_) | Self::DecodeWorker => {
-                "warn"
-            }
+            Self::DeadLetters(_)
+            | Self::Deploy(_)
+            | Self::Embed(_)
+            | Self::Search(_)
+            | Self::Quickstart(_)
+            | Self::DecodeWorker => "warn",
         }
     }
 }

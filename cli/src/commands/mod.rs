@@ -2,6 +2,7 @@
 
 mod check;
 mod dead_letters;
+mod deploy;
 mod embed;
 mod job;
 mod quickstart;
@@ -24,6 +25,7 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 pub fn execute(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::DeadLetters(args) => on_runtime(dead_letters::execute(args)),
+        Command::Deploy(args) => on_runtime(deploy::execute(args)),
         Command::Embed(args) => on_runtime(embed::execute(args)),
         Command::Search(args) => on_runtime(search::execute(args)),
         Command::Run(args) => on_runtime(run::execute(args)),
