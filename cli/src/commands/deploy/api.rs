@@ -81,12 +81,15 @@ impl CallError {
         }
     }
 
-    /// What Arroyo says, if it refused the call because of what was sent.
-    pub fn bad_request(&self) -> Option<&str> {
-        match self {
-            Self::Refused { status, message, .. } if *status == StatusCode::BAD_REQUEST => Some(message),
-            _ => None,
-        }
+    /// Whether Arroyo refused the call because of what was sent.
+    pub fn is_bad_request(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::BAD_REQUEST)
+    }
+
+    /// Whether the call would make what is there already. Where Arroyo does not see that itself, its database does.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Refused { message, .. }
+            if message.contains("already exists") || message.contains("UNIQUE constraint"))
     }
 
     /// Whether what the call named is not there.

@@ -114,13 +114,13 @@ pub async fn register(arroyo: &Arroyo, planned: &[Planned], build_timeout: Durat
         match (created, change) {
             (Ok(_), Change::Changed(old)) => forget(arroyo, old).await?,
             (Ok(_), _) => {}
-            (Err(error), Change::Changed(old)) if error.bad_request().is_some_and(is_taken) => {
+            (Err(error), Change::Changed(old)) if error.is_taken() => {
                 forget(arroyo, old).await?;
                 build(arroyo, function, build_timeout)
                     .await
                     .with_context(|| format!("the function {name} is not registered now; run this again"))?;
             }
-            (Err(error), _) if error.bad_request().is_some_and(|message| !is_taken(message)) => {
+            (Err(error), _) if error.is_bad_request() && !error.is_taken() => {
                 bail!(compiler_errors(arroyo, function, build_timeout, &error).await)
             }
             (Err(error), _) => return Err(unbuilt(name, error)),
@@ -129,10 +129,6 @@ pub async fn register(arroyo: &Arroyo, planned: &[Planned], build_timeout: Durat
         say("function", format!("{name}: registered, built in {seconds} s"))?;
     }
     Ok(())
-}
-
-fn is_taken(message: &str) -> bool {
-    message.contains("already exists")
 }
 
 /// Takes the function `id` its name; that somebody else did so is as good.
@@ -294,7 +290,9 @@ mod tests {
     #[test]
     fn a_definition_by_path_tells_what_it_is_built_from_and_one_that_was_built_again_is_the_same() {
         let flags = Flags::parse_from(["deploy"]);
-        for function in Function::wanted(&["embed", "segments"], &flags.functions) {
+        let functions = Function::wanted(&["embed", "segments"], &flags.functions);
+        assert_eq!(functions.len(), 2);
+        for function in functions {
             assert!(
                 function.definition.starts_with("/*\n[dependencies]\n"),
                 "{}",
