@@ -1,0 +1,260 @@
+//! Rows that are NULL, in a Kafka topic, as `sightstream dead-letters list` reads them.
+//!
+//! The key is the row's url, the value a JSON object with `function`, `url` and `instruction`. Headers say what happened; their
+//! names are those of the command's dead letters. Arroyo hands a function its arguments only, so that the record which the row
+//! was read from is not in it.
+//!
+//! No row waits for a letter. One that the topic does not take is counted and logged; at the end of the process those that are
+//! under way have a few seconds.
+
+use std::ffi::c_int;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use metrics::{Unit, counter, describe_counter};
+use percent_encoding::percent_decode_str;
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use serde_json::json;
+
+use crate::row::Row;
+
+const LOST: &str = "sightstream_dead_letters_lost_total";
+
+/// How long letters have at the end of the process.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// The most bytes of a url in a letter: a `data:` URL may be larger than a topic takes.
+const MOST_OF_A_URL: usize = 512 << 10;
+
+/// Tells the recorder what the metric is.
+pub fn describe() {
+    describe_counter!(LOST, Unit::Count, "Dead letters that their topic did not take.");
+}
+
+/// Where letters go.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    servers: String,
+    topic: String,
+    client: Vec<(String, String)>,
+}
+
+impl Target {
+    /// `kafka://HOST:PORT/TOPIC[?librdkafka.setting=value&…]`, as the command's `--dead-letters` has it; or the name of a
+    /// topic of the brokers at `servers`.
+    ///
+    /// # Errors
+    /// A sentence without settings, which may hold passwords.
+    pub fn parse(text: &str, servers: Option<&str>) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix("kafka://") else {
+            let servers = servers.filter(|servers| !servers.is_empty()).ok_or(
+                "SIGHTSTREAM_DEAD_LETTER_TOPIC names a topic, and no brokers: set SIGHTSTREAM_KAFKA=HOST:PORT, or write \
+                 kafka://HOST:PORT/TOPIC",
+            )?;
+            return Ok(Self {
+                servers: servers.to_owned(),
+                topic: text.to_owned(),
+                client: Vec::new(),
+            });
+        };
+        let (place, settings) = rest.split_once('?').unwrap_or((rest, ""));
+        let (servers, topic) = place
+            .split_once('/')
+            .filter(|(servers, topic)| !servers.is_empty() && !topic.is_empty() && !servers.contains('@'))
+            .ok_or("SIGHTSTREAM_DEAD_LETTER_TOPIC: write kafka://HOST:PORT/TOPIC[?librdkafka.setting=value&…]")?;
+        let decoded = |text: &str| {
+            let decoded = percent_decode_str(text).decode_utf8();
+            decoded
+                .map(String::from)
+                .map_err(|_| "SIGHTSTREAM_DEAD_LETTER_TOPIC: a setting is no UTF-8".to_owned())
+        };
+        let settings = settings.split('&').filter(|setting| !setting.is_empty());
+        let client = settings.map(|setting| {
+            let (name, value) = setting
+                .split_once('=')
+                .ok_or("SIGHTSTREAM_DEAD_LETTER_TOPIC: settings are name=value, with & between them")?;
+            Ok((decoded(name)?, decoded(value)?))
+        });
+        Ok(Self {
+            servers: servers.to_owned(),
+            topic: decoded(topic)?,
+            client: client.collect::<Result<_, String>>()?,
+        })
+    }
+}
+
+/// Counts letters that are lost.
+struct Deliveries;
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, letter)) = result {
+            lost(letter.payload().map_or(0, <[u8]>::len), error);
+        }
+    }
+}
+
+/// Tells of a letter that is lost. Its row was told of already, as far as the log has room for it.
+fn lost(bytes: usize, error: &KafkaError) {
+    counter!(LOST).increment(1);
+    tracing::error!(%error, bytes, "a dead letter is lost");
+}
+
+/// Sends letters.
+#[derive(Clone)]
+pub struct DeadLetters {
+    producer: &'static ThreadedProducer<Deliveries>,
+    topic: String,
+}
+
+impl DeadLetters {
+    /// Connects, in the background. Once a process.
+    ///
+    /// # Errors
+    /// A setting that librdkafka does not take.
+    pub fn open(target: &Target) -> Result<Self, String> {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &target.servers)
+            .set("client.id", "sightstream-arroyo")
+            .set("enable.idempotence", "true")
+            .set("queue.buffering.max.kbytes", "65536")
+            .set("linger.ms", "50");
+        for (name, value) in &target.client {
+            config.set(name, value);
+        }
+        let producer = ThreadedProducer::from_config_and_context(&config, Deliveries)
+            .map_err(|error| format!("SIGHTSTREAM_DEAD_LETTER_TOPIC: {error}"))?;
+        static PRODUCER: OnceLock<ThreadedProducer<Deliveries>> = OnceLock::new();
+        let producer = PRODUCER.get_or_init(|| producer);
+        flush_at_exit(producer);
+        Ok(Self {
+            producer,
+            topic: target.topic.clone(),
+        })
+    }
+
+    /// Sends the letter of `row`. Never waits.
+    pub fn send(&self, row: &Row, code: &str, reason: &str) {
+        let url = &row.url[..row.url.floor_char_boundary(MOST_OF_A_URL)];
+        let function = row.function.name();
+        let value = json!({ "function": function, "url": url, "instruction": row.instruction }).to_string();
+        let headers = headers(row, code, reason, SystemTime::now());
+        let record = BaseRecord::to(&self.topic).key(url).payload(&value).headers(headers);
+        if let Err((error, record)) = self.producer.send(record) {
+            lost(record.payload.map_or(0, String::len), &error);
+        }
+    }
+}
+
+fn headers(row: &Row, code: &str, reason: &str, now: SystemTime) -> OwnedHeaders {
+    let function = row.function.name();
+    let time = humantime::format_rfc3339_millis(now).to_string();
+    let mut named = vec![
+        ("sightstream.time", time.as_str()),
+        ("__connect.errors.connector.name", function),
+        ("__connect.errors.stage", "TRANSFORMATION"),
+        ("__connect.errors.exception.class.name", code),
+        ("__connect.errors.exception.message", reason),
+        ("sightstream.stage", "embed"),
+        ("sightstream.table", function),
+    ];
+    if row.url.len() > MOST_OF_A_URL {
+        named.push(("sightstream.truncated", "true"));
+    }
+    let headers = OwnedHeaders::new_with_capacity(named.len());
+    named.into_iter().fold(headers, |headers, (key, value)| {
+        headers.insert(Header {
+            key,
+            value: Some(value),
+        })
+    })
+}
+
+/// Lets what is under way arrive, when the process ends by `exit` or its `main`. Registered after the producer was made, so that it runs
+/// before the clean-up of the libraries that the producer uses.
+fn flush_at_exit(producer: &'static ThreadedProducer<Deliveries>) {
+    static FLUSHED: OnceLock<&'static ThreadedProducer<Deliveries>> = OnceLock::new();
+    extern "C" fn flush() {
+        if let Some(producer) = FLUSHED.get()
+            && let Err(error) = producer.flush(FLUSH)
+        {
+            let left = producer.in_flight_count();
+            tracing::error!(%error, left, "dead letters are lost: the process ends before their topic took them");
+        }
+    }
+    if FLUSHED.set(producer).is_ok() {
+        // SAFETY: the dylib stays loaded (see `rendezvous`), and nothing unwinds out of `flush`: it ends with the process.
+        let _: c_int = unsafe { libc::atexit(flush) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::message::Headers;
+
+    use super::*;
+    use crate::row::Function;
+
+    #[test]
+    fn a_target_is_a_url_as_the_commands_or_a_topic_and_its_brokers() {
+        let url = Target::parse("kafka://a:1,b:2/dead?sasl.password=p%26q&x=1", None).expect("a target");
+        assert_eq!((url.servers.as_str(), url.topic.as_str()), ("a:1,b:2", "dead"));
+        let settings = [("sasl.password", "p&q"), ("x", "1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(url.client, settings);
+        let named = Target::parse("dead", Some("a:1")).expect("a target");
+        assert_eq!((named.servers.as_str(), named.topic.as_str()), ("a:1", "dead"));
+        for wrong in [
+            "dead",
+            "kafka://a:1",
+            "kafka:///t",
+            "kafka://me:s3cret@a:1/t",
+            "kafka://a:1/t?s3cret",
+        ] {
+            let reason = Target::parse(wrong, None).err().expect(wrong);
+            assert!(
+                reason.contains("SIGHTSTREAM_DEAD_LETTER_TOPIC") && !reason.contains("s3cret"),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn headers_are_those_that_the_command_reads() {
+        let row = Row {
+            function: Function::Embed,
+            url: "x".repeat(MOST_OF_A_URL + 1),
+            instruction: None,
+            met_timeout: Default::default(),
+        };
+        let headers = headers(&row, "not_found", "a.png: not found", SystemTime::UNIX_EPOCH);
+        let read: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|header| {
+                (
+                    header.key,
+                    std::str::from_utf8(header.value.expect("a value")).expect("text"),
+                )
+            })
+            .collect();
+        for expected in [
+            ("sightstream.time", "1970-01-01T00:00:00.000Z"),
+            ("__connect.errors.exception.class.name", "not_found"),
+            ("__connect.errors.exception.message", "a.png: not found"),
+            ("sightstream.stage", "embed"),
+            ("sightstream.table", "embed"),
+            ("sightstream.truncated", "true"),
+        ] {
+            assert!(read.contains(&expected), "{expected:?} in {read:?}");
+        }
+        assert_eq!(read[0].0, "sightstream.time", "what the command looks for first");
+    }
+}

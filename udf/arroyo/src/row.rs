@@ -1,0 +1,207 @@
+//! One row's way through the plugin.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use sightstream_model::service::{EmbedError, EmbeddingService};
+
+use crate::line::{Line, Place};
+use crate::supervisor::Supervisor;
+use crate::tell::Teller;
+
+/// The functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    /// `embed(url, instruction)`
+    Embed,
+    /// `segments(url)`
+    Segments,
+}
+
+impl Function {
+    /// As SQL calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embed => "embed",
+            Self::Segments => "segments",
+        }
+    }
+}
+
+/// A call.
+#[derive(Debug)]
+pub struct Row {
+    /// Which function.
+    pub function: Function,
+    /// The reference, as it stands in the row.
+    pub url: String,
+    /// The instruction; `None` for the modality's default.
+    pub instruction: Option<String>,
+    /// Whether it was given up because Arroyo's timeout was near, and not because its pipeline stops.
+    pub met_timeout: Arc<AtomicBool>,
+}
+
+/// Why a row is NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// A word for programs: those of dead letters, and `deadline`, `not_started`.
+    pub code: &'static str,
+    /// A sentence, without secrets.
+    pub reason: String,
+}
+
+/// How long a row waits before it tries again to have the model loaded.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What rows go through.
+pub struct Rows {
+    /// All that are under way.
+    pub line: Line,
+    /// How long one may take.
+    pub deadline: Duration,
+    /// Has the service of a function.
+    pub embedder: Arc<Supervisor>,
+    /// The same for `segments`, which needs no model.
+    pub lister: Arc<Supervisor>,
+    /// Takes what became of each.
+    pub teller: Teller,
+}
+
+/// A row that is under way. Dropping it leaves the line; without an outcome it was given up.
+struct UnderWay {
+    rows: Arc<Rows>,
+    row: Row,
+    told: bool,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.rows.line.leave();
+        let (teller, row) = (&self.rows.teller, &self.row);
+        teller.under_way(self.rows.line.under_way());
+        if self.told {
+            return;
+        }
+        if std::thread::panicking() {
+            teller.failed(
+                row,
+                &Failure::of_plugin("panicked", "the plugin panicked, which is a bug of it"),
+            );
+        } else if row.met_timeout.load(Ordering::Acquire) {
+            let reason = "the function's timeout is near; rows are under way for so long that it should be raised";
+            teller.failed(row, &Failure::of_plugin("deadline", reason));
+        } else {
+            teller.cancelled(row);
+        }
+    }
+}
+
+impl Failure {
+    fn of_plugin(code: &'static str, reason: &str) -> Self {
+        Self {
+            code,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+impl From<&EmbedError> for Failure {
+    fn from(error: &EmbedError) -> Self {
+        Self {
+            code: error.reason(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl Rows {
+    /// The value of `row`, told of when it is there, and `None` with the reason told. Dropping this gives the row up.
+    pub fn take(self: Arc<Self>, row: Row) -> impl Future<Output = Option<Vec<u8>>> + Send {
+        // At once, so that places are in the order of the calls.
+        let place = self.line.enter();
+        self.teller.under_way(self.line.under_way());
+        let mut under_way = UnderWay {
+            rows: self,
+            row,
+            told: false,
+        };
+        async move {
+            let outcome = under_way.rows.outcome(&under_way.row, place).await;
+            under_way.told = true;
+            match &outcome {
+                Ok(_) => under_way.rows.teller.done(&under_way.row),
+                Err(failure) => under_way.rows.teller.failed(&under_way.row, failure),
+            }
+            outcome.ok()
+        }
+    }
+
+    async fn outcome(&self, row: &Row, place: Place) -> Result<Vec<u8>, Failure> {
+        let last = Mutex::new(None);
+        let value = pin!(self.value(row, &last));
+        let over = pin!(self.line.over(place, self.deadline));
+        match select(value, over).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(((), _)) => Err(self.too_late(row, &last)),
+        }
+    }
+
+    async fn value(&self, row: &Row, last: &Mutex<Option<EmbedError>>) -> Result<Vec<u8>, Failure> {
+        let supervisor = self.supervisor(row.function);
+        loop {
+            let (service, generation) = supervisor.service().await;
+            match asked(&service, row).await {
+                Ok(value) => return Ok(value),
+                Err(error) => {
+                    match &error {
+                        EmbedError::Stopped(_) => supervisor.lost(generation, &error),
+                        EmbedError::Model(_) => tokio::time::sleep(AGAIN).await,
+                        EmbedError::Media(_) | EmbedError::Parts { .. } | EmbedError::Device(_) => {
+                            return Err(Failure::from(&error));
+                        }
+                    }
+                    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+            }
+        }
+    }
+
+    fn too_late(&self, row: &Row, last: &Mutex<Option<EmbedError>>) -> Failure {
+        let after = humantime::format_duration(self.deadline);
+        if let Some(why) = self.supervisor(row.function).failure() {
+            return Failure {
+                code: "not_started",
+                reason: format!("nothing can be done with rows, which were held for {after}: {why}"),
+            };
+        }
+        let last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = last
+            .as_ref()
+            .map_or_else(String::new, |error| format!("; at last: {error}"));
+        Failure {
+            code: "deadline",
+            reason: format!("no end within {after}{last}"),
+        }
+    }
+
+    fn supervisor(&self, function: Function) -> &Arc<Supervisor> {
+        match function {
+            Function::Embed => &self.embedder,
+            Function::Segments => &self.lister,
+        }
+    }
+}
+
+async fn asked(service: &EmbeddingService, row: &Row) -> Result<Vec<u8>, EmbedError> {
+    match row.function {
+        Function::Embed => {
+            let vector = service.embed(&row.url, row.instruction.as_deref()).await?;
+            Ok(vector.iter().flat_map(|number| number.to_le_bytes()).collect())
+        }
+        Function::Segments => Ok(service.segments(&row.url).await?.join("\n").into_bytes()),
+    }
+}

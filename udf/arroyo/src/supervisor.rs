@@ -1,0 +1,228 @@
+//! Has a service: starts it with the first row that wants it, tries again where that fails, and starts another where one is
+//! lost.
+//!
+//! Rows wait meanwhile. A model that cannot be loaded, or a setting that is wrong, is the operator's to mend, and a pipeline that stands
+//! still can be mended without loss, where one that runs on would have made all of its rows NULL.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use sightstream_model::service::{EmbedError, EmbeddingService};
+use tokio::sync::watch;
+
+use crate::tell;
+
+/// Starts a service. Blocks.
+pub type Start = Box<dyn Fn() -> Result<EmbeddingService, StartError> + Send + Sync>;
+
+/// Why a service does not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The settings cannot be used, and stay as they are for as long as the process lives.
+    #[error("{0}")]
+    Settings(String),
+    /// It may be better the next time.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The wait after a first failure, and the longest one: also how often the log tells of rows that are held.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub struct Supervisor {
+    function: &'static str,
+    start: Start,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone)]
+struct State {
+    stage: Stage,
+    /// Counts services.
+    generation: u64,
+}
+
+#[derive(Clone)]
+enum Stage {
+    Idle,
+    Starting { failure: Option<Arc<str>> },
+    Up(EmbeddingService),
+}
+
+impl Supervisor {
+    /// Starts nothing yet.
+    pub fn new(function: &'static str, start: Start) -> Arc<Self> {
+        let state = State {
+            stage: Stage::Idle,
+            generation: 0,
+        };
+        Arc::new(Self {
+            function,
+            start,
+            state: watch::Sender::new(state),
+        })
+    }
+
+    /// Starts it, unless that has begun. Returns at once.
+    pub fn begin(self: &Arc<Self>) {
+        let begins = self.state.send_if_modified(|state| {
+            let begins = matches!(state.stage, Stage::Idle);
+            if begins {
+                state.stage = Stage::Starting { failure: None };
+            }
+            begins
+        });
+        if !begins {
+            return;
+        }
+        let supervisor = Arc::clone(self);
+        let started = thread::Builder::new()
+            .name("sightstream-start".into())
+            .spawn(move || supervisor.run());
+        if let Err(error) = started {
+            tracing::error!(%error, "no thread to start with; the next row tries it again");
+            self.state.send_modify(|state| state.stage = Stage::Idle);
+        }
+    }
+
+    /// The service and its number, once it is up.
+    pub async fn service(self: &Arc<Self>) -> (EmbeddingService, u64) {
+        let mut changes = self.state.subscribe();
+        loop {
+            {
+                let state = changes.borrow_and_update();
+                if let Stage::Up(service) = &state.stage {
+                    return (service.clone(), state.generation);
+                }
+            }
+            self.begin();
+            changes.changed().await.expect("the supervisor has the sender");
+        }
+    }
+
+    /// The service of that number has stopped: another one is started.
+    pub fn lost(self: &Arc<Self>, generation: u64, why: &EmbedError) {
+        let is_news = self.state.send_if_modified(|state| {
+            let is_news = state.generation == generation && matches!(state.stage, Stage::Up(_));
+            if is_news {
+                state.stage = Stage::Idle;
+            }
+            is_news
+        });
+        if is_news {
+            tell::ready(self.function, false);
+            tracing::error!(function = self.function, %why, "the service is lost, and another one is started");
+        }
+    }
+
+    /// Why it is not up, where it was tried.
+    pub fn failure(&self) -> Option<Arc<str>> {
+        match &self.state.borrow().stage {
+            Stage::Starting { failure } => failure.clone(),
+            Stage::Idle | Stage::Up(_) => None,
+        }
+    }
+
+    /// Until the service is up. On a thread of its own.
+    fn run(self: Arc<Self>) {
+        let mut wait = FIRST_WAIT;
+        if self.state.borrow().generation > 0 {
+            // One that is lost at once again does not keep a core busy.
+            thread::sleep(wait);
+        }
+        loop {
+            let started = catch_unwind(AssertUnwindSafe(|| (self.start)()))
+                .unwrap_or_else(|_| Err(StartError::Other("starting panicked".to_owned())));
+            let error = match started {
+                Ok(service) => {
+                    tell::ready(self.function, true);
+                    self.state.send_modify(|state| {
+                        state.generation += 1;
+                        state.stage = Stage::Up(service);
+                    });
+                    return;
+                }
+                Err(error) => error,
+            };
+            tell::ready(self.function, false);
+            let failure: Arc<str> = error.to_string().into();
+            self.state.send_modify(|state| {
+                state.stage = Stage::Starting {
+                    failure: Some(Arc::clone(&failure)),
+                };
+            });
+            loop {
+                let held = "no row can be worked on: rows are held for their deadline, and then NULL";
+                tracing::error!(function = self.function, why = %failure, "{held}");
+                thread::sleep(wait);
+                wait = (wait * 2).min(LONGEST_WAIT);
+                // Nothing mends settings but another process; what else is wrong may have passed.
+                if matches!(error, StartError::Other(_)) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use sightstream_model::fetch::{FetchOptions, Fetcher};
+    use sightstream_model::service::ServiceOptions;
+
+    use super::*;
+
+    fn service() -> EmbeddingService {
+        let fetcher = Fetcher::new(FetchOptions::default()).expect("the defaults are usable");
+        EmbeddingService::without_model(fetcher, ServiceOptions::default()).expect("it starts")
+    }
+
+    #[tokio::test]
+    async fn it_starts_once_for_all_and_anew_for_those_that_lost_it() {
+        let starts = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&starts);
+        let start: Start = Box::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok(service())
+        });
+        let supervisor = Supervisor::new("embed", start);
+        assert_eq!(starts.load(Ordering::SeqCst), 0, "nobody has asked");
+        let both = futures::future::join(supervisor.service(), supervisor.service()).await;
+        assert_eq!((both.0.1, both.1.1, starts.load(Ordering::SeqCst)), (1, 1, 1));
+        let why = EmbedError::Stopped("the device is lost".into());
+        supervisor.lost(1, &why);
+        assert_eq!(supervisor.service().await.1, 2);
+        // Who lost the first one tells it late.
+        supervisor.lost(1, &why);
+        assert_eq!((supervisor.service().await.1, starts.load(Ordering::SeqCst)), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_is_told_and_tried_again() {
+        let starts = AtomicUsize::new(0);
+        let start: Start = Box::new(move || match starts.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(StartError::Other("the hub is away".into())),
+            1 => panic!("a bug"),
+            _ => Ok(service()),
+        });
+        let supervisor = Supervisor::new("embed", start);
+        supervisor.begin();
+        let mut changes = supervisor.state.subscribe();
+        let has_failed = |state: &State| matches!(&state.stage, Stage::Starting { failure: Some(_) });
+        let failed = changes.wait_for(has_failed).await;
+        drop(failed.expect("the supervisor lives"));
+        assert!(
+            supervisor
+                .failure()
+                .is_some_and(|why| why.contains("the hub is away") || why.contains("panicked"))
+        );
+        assert_eq!(supervisor.service().await.1, 1);
+        assert_eq!(supervisor.failure(), None);
+    }
+}
