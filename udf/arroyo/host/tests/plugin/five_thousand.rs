@@ -131,7 +131,6 @@ fn every_failure_is_a_dead_letter_with_its_url_and_the_reason() {
             "not_found",
             "unsupported"
         ]
-        .map(String::from)
         .into()
     );
     assert!(RUN.dead_letters.iter().all(|letter| !letter.reason.is_empty()));
