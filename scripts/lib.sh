@@ -3,6 +3,8 @@
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$repository/target}
+# The Arroyo plugin is a workspace of its own, with other versions of what it stands on.
+plugin_target=$target/arroyo
 
 # The toolchain that is installed where there is none or too old a one. Cargo.toml's rust-version is the least.
 rust_toolchain=1.95.0
