@@ -211,8 +211,8 @@ impl Reader<'_> {
             if let Some(function) = FUNCTIONS.into_iter().find(|function| *function == name) {
                 self.functions.insert(function);
                 if function == "embed" && arguments(&code[index + 2..]) == 1 {
-                    let message = "on Arroyo, embed takes two arguments; write embed(url, CAST(NULL AS TEXT)) for the model's \
-                                   own instruction";
+                    let message =
+                        "on Arroyo, embed takes two arguments; write embed(url, NULL) for the model's own instruction";
                     self.error(pair[0], message);
                 }
             } else if OWN_FUNCTIONS.contains(&name.as_str()) {

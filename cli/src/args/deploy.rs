@@ -10,8 +10,8 @@ use super::values;
 
 pub const EXAMPLES: &str = r#"Examples:
   sightstream deploy sql/pipelines/embed_media.sql --arroyo http://arroyo:5115 --parallelism 4
-      function    embed: registered, built in 128 s
       query       Arroyo can run it: 3 operators
+      function    embed: registered, built in 128 s
       pipeline    embed_media: created as pl_9kCcPZ2Xqe, parallelism 4
       job         Created
       job         Scheduling
@@ -47,7 +47,10 @@ pub const STOP_EXAMPLES: &str = r#"Examples:
 
 /// What to deploy, and where.
 #[derive(Debug, Args)]
-#[command(subcommand_negates_reqs = true)]
+#[command(
+    subcommand_negates_reqs = true,
+    override_usage = "sightstream deploy [OPTIONS] <FILE.sql>\n       sightstream deploy [OPTIONS] <COMMAND>"
+)]
 pub struct DeployArgs {
     /// The SQL file
     #[arg(value_name = "FILE.sql", required = true)]

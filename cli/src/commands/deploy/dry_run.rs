@@ -32,7 +32,7 @@ pub fn print(
     ];
     for function in functions {
         let note = format!(
-            "if Arroyo has no function {} or another one: its old one is deleted first by DELETE /api/v1/udfs/{ID}",
+            "if Arroyo has no such function {}; an older one is deleted once this one is built, DELETE /api/v1/udfs/{ID}",
             function.name
         );
         steps.push((note, calls::create_udf(&function.definition)));

@@ -18,6 +18,9 @@ const FILES: [(&str, &str); 2] = [
 /// The package with the work, on which the files depend.
 const PACKAGE: &str = "sightstream-arroyo";
 
+/// Where it is, if nobody says otherwise; the variable is the compiler service's.
+const HOME: &str = "{{ SIGHTSTREAM_HOME }}/udf/arroyo";
+
 /// What that package was when this command was built: see `build.rs`.
 const SOURCES: &str = env!("SIGHTSTREAM_PLUGIN_SOURCES");
 
@@ -197,7 +200,6 @@ fn unescaped(error: &str) -> String {
 /// Arroyo builds the same text only once.
 fn definition(text: &str, args: &FunctionArgs) -> String {
     let quoted = |value: &str| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
-    let home = format!("{{{{ SIGHTSTREAM_HOME }}}}/udf/arroyo");
     let source = match (&args.udf_git, &args.udf_version) {
         (Some(url), _) => format!(
             "git = {}, rev = {}",
@@ -205,7 +207,7 @@ fn definition(text: &str, args: &FunctionArgs) -> String {
             quoted(args.udf_rev.as_deref().unwrap_or_default())
         ),
         (_, Some(version)) => format!("version = {}", quoted(version)),
-        _ => format!("path = {}", quoted(args.udf_path.as_deref().unwrap_or(&home))),
+        _ => format!("path = {}", quoted(args.udf_path.as_deref().unwrap_or(HOME))),
     };
     let features: Vec<String> = args.udf_features.iter().map(|feature| quoted(feature)).collect();
     let features = match features.as_slice() {
