@@ -164,15 +164,14 @@ impl Reader<'_> {
                            an environment variable, SIGHTSTREAM_… (and to `sightstream run` as a flag)";
             return self.error(set, message);
         }
-        self.syntax(tokens, code);
+        self.syntax(tokens);
         self.calls(code);
         self.options(code);
     }
 
-    /// Both engines read the same grammar, but for Arroyo's watermarks.
-    fn syntax(&mut self, tokens: &[TokenWithSpan], code: &[&TokenWithSpan]) {
-        let watermark = |pair: &[&TokenWithSpan]| is_word(pair[0], "WATERMARK") && is_word(pair[1], "FOR");
-        if code.windows(2).any(watermark) {
+    /// Both engines read the same grammar, but for what only Arroyo takes.
+    fn syntax(&mut self, tokens: &[TokenWithSpan]) {
+        if tokens::only_arroyo(tokens).is_some() {
             return;
         }
         let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens.to_vec());
