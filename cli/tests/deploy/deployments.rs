@@ -254,3 +254,24 @@ fn pipelines_are_listed_with_their_states() {
     );
     assert_eq!(lines[0]["failure"], json!("no topic media\nbacktrace"));
 }
+
+#[test]
+fn the_repositorys_own_file_goes_to_arroyo_as_it_is() {
+    let (arroyo, folder) = (Arroyo::start(Version::V16), folder());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../sql/pipelines/embed_media.sql");
+    done(deploy(&arroyo, folder.path(), &[path]));
+    let text = std::fs::read_to_string(path).expect("the file is there");
+    let world = arroyo.world();
+    assert_eq!(
+        (&world.pipelines[0].name, &world.pipelines[0].query),
+        (&"embed_media".to_string(), &text)
+    );
+    assert!(world.udf("embed").is_some() && world.udf("segments").is_none());
+    drop(world);
+    let moves = concat!(env!("CARGO_MANIFEST_DIR"), "/../sql/pipelines/index_vectors.sql");
+    let mut command = deploy(&arroyo, folder.path(), &[moves]);
+    command
+        .env("SIGHTSTREAM_KAFKA", "kafka:9092")
+        .env("SIGHTSTREAM_QDRANT", "http://qdrant:6334");
+    refused(command, 2, &["Arroyo has no connector 'qdrant'"]);
+}
