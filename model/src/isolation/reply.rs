@@ -202,7 +202,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Result<Result<FittedAnswer, String>, String> {
         match read_reply(&mut &bytes[..], &job(), 10, "it") {
-            Ok(outcome) => Ok(outcome.map_err(|error| error.to_string())),
+            Ok((outcome, _)) => Ok(outcome.map_err(|error| error.to_string())),
             Err(error) => Err(error.to_string()),
         }
     }
