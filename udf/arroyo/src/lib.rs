@@ -54,6 +54,8 @@ mod settings;
 mod supervisor;
 mod tell;
 
+pub use plugin::serve_with;
+
 use std::time::Duration;
 
 /// The unit vector of what `url` names, as little-endian `f32`s. `None` for no url, and for one that has no vector: the log,

@@ -1,12 +1,13 @@
 //! All that one process has: a runtime for rows, the services, and who is told.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use metrics::{Unit, describe_gauge, gauge};
 use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::encoder::Encoder;
+use sightstream_model::error::ModelError;
 use sightstream_model::fetch::Fetcher;
 use sightstream_model::isolation::DecoderIsolation;
 use sightstream_model::service::{EmbeddingService, ServiceOptions};
@@ -122,6 +123,15 @@ fn dead_letters(telling: TellingArgs) -> Option<DeadLetters> {
     opened.ok()
 }
 
+static SERVED_WITH: OnceLock<fn() -> Result<EmbeddingService, ModelError>> = OnceLock::new();
+
+/// Has `start` make the service that embeds, in place of the one that the settings name: for measurements with an encoder that
+/// does nothing. It is to be said before the first row, once, in the dylib that is loaded first.
+pub fn serve_with(start: fn() -> Result<EmbeddingService, ModelError>) {
+    // Who said it first has it.
+    let _ = SERVED_WITH.set(start);
+}
+
 /// Makes services as the settings say.
 struct Services {
     args: Result<EncoderArgs, String>,
@@ -164,6 +174,9 @@ impl Services {
     }
 
     fn embedding(&self) -> Result<EmbeddingService, StartError> {
+        if let Some(start) = SERVED_WITH.get() {
+            return start().map_err(failed("the service cannot be started"));
+        }
         let (args, options, fetcher) = (self.args()?, self.options()?, self.fetcher()?);
         let decoder = match &options.decoder {
             DecoderIsolation::InProcess => "in this process: a medium that crashes its decoder ends the worker",
