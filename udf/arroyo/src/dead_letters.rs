@@ -8,7 +8,8 @@
 //! under way have a few seconds.
 
 use std::ffi::c_int;
-use std::sync::OnceLock;
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use metrics::{Unit, counter, describe_counter};
@@ -179,21 +180,49 @@ fn headers(row: &Row, code: &str, reason: &str, now: SystemTime) -> OwnedHeaders
     })
 }
 
-/// Lets what is under way arrive, when the process ends by `exit` or its `main`. Registered after the producer was made, so that it runs
-/// before the clean-up of the libraries that the producer uses.
+/// How far the end of the process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Away,
+    Begun,
+    Flushed,
+}
+
+/// What the thread that ends the process and the one that flushes tell each other.
+static END: (Mutex<End>, Condvar) = (Mutex::new(End::Away), Condvar::new());
+
+fn end() -> MutexGuard<'static, End> {
+    END.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets what is under way arrive, when the process ends by `exit` or its `main`. Registered after the producer was made, so
+/// that it runs before the clean-up of the libraries that the producer uses.
+///
+/// The thread that ends a process has lost its thread-locals by then, without which nothing can be logged: another one flushes.
 fn flush_at_exit(producer: &'static ThreadedProducer<Deliveries>) {
-    static FLUSHED: OnceLock<&'static ThreadedProducer<Deliveries>> = OnceLock::new();
-    extern "C" fn flush() {
-        if let Some(producer) = FLUSHED.get()
-            && let Err(error) = producer.flush(FLUSH)
-        {
+    extern "C" fn wait_for_flush() {
+        let mut now = end();
+        *now = End::Begun;
+        END.1.notify_all();
+        // The flush ends by itself. Nobody is left to tell if it does not.
+        let _ = END.1.wait_timeout_while(now, FLUSH * 2, |end| *end != End::Flushed);
+    }
+    let flush = move || {
+        drop(END.1.wait_while(end(), |end| *end == End::Away));
+        if let Err(error) = producer.flush(FLUSH) {
             let left = producer.in_flight_count();
             tracing::error!(%error, left, "dead letters are lost: the process ends before their topic took them");
         }
-    }
-    if FLUSHED.set(producer).is_ok() {
-        // SAFETY: the dylib stays loaded (see `rendezvous`), and nothing unwinds out of `flush`: it ends with the process.
-        let _: c_int = unsafe { libc::atexit(flush) };
+        *end() = End::Flushed;
+        END.1.notify_all();
+    };
+    let flusher = thread::Builder::new().name("sightstream-letters".into()).spawn(flush);
+    match flusher {
+        Ok(_) => {
+            // SAFETY: the dylib stays loaded (see `rendezvous`), and nothing unwinds out of the function.
+            let _: c_int = unsafe { libc::atexit(wait_for_flush) };
+        }
+        Err(error) => tracing::warn!(%error, "dead letters under way at the end of the process will be lost"),
     }
 }
 
