@@ -83,6 +83,19 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(120);
 
+    fn closeness(a: &[u8], b: &Option<Vec<u8>>) -> f32 {
+        let numbers = |bytes: &[u8]| -> Vec<f32> {
+            bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|bytes| f32::from_le_bytes(*bytes))
+                .collect()
+        };
+        let b = numbers(b.as_deref().expect("a vector"));
+        numbers(a).iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
     #[tokio::test]
     async fn rows_of_many_subtasks_go_through_one_service() {
         let texts: Vec<String> = (0..64).map(|number| format!("data:,text%20{number}")).collect();
@@ -94,7 +107,12 @@ mod tests {
             assert!((length - 1.0).abs() < 1e-3, "{length}");
         }
         assert_ne!(vectors[0], vectors[1]);
-        assert_eq!(embed(Some(&texts[1]), None, TIMEOUT).await, vectors[1]);
+        // The last bits depend on the batch.
+        assert!(
+            embed(Some(&texts[1]), None, TIMEOUT)
+                .await
+                .is_some_and(|again| closeness(&again, &vectors[1]) > 0.9999)
+        );
         assert_ne!(embed(Some(&texts[1]), Some("Find it:"), TIMEOUT).await, vectors[1]);
     }
 
