@@ -131,14 +131,14 @@ fn many_videos_and_their_windows_stay_under_the_ceiling() {
         media.push(name.clone());
         media.extend((0..4).map(|window| format!("{name}#t={},{}", window * 5, window * 5 + 5)));
     }
-    let (output, peak) = limited(folder.path(), &media, "768MiB");
+    let (output, peak) = limited(folder.path(), &media, "896MiB");
     assert_eq!(
         (code(&output), json_lines(&output).len()),
         (0, 20),
         "{}",
         stderr(&output)
     );
-    assert!(peak > 100 * MIB && peak <= 768 * MIB, "{} MiB", peak / MIB);
+    assert!(peak > 100 * MIB && peak <= 896 * MIB, "{} MiB", peak / MIB);
     assert!(
         !stderr(&output).contains("a decode worker ended"),
         "what stays open leaves room for the next: {}",
