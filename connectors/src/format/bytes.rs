@@ -36,6 +36,9 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 /// with them.
 pub(super) fn vector(bytes: &[u8]) -> Result<Vec<f32>, String> {
     let (numbers, rest) = bytes.as_chunks::<4>();
+    if bytes.is_empty() {
+        return Err("there are no bytes of a vector".into());
+    }
     if !rest.is_empty() {
         return Err(format!("{} bytes are no whole number of 4-byte floats", bytes.len()));
     }
@@ -62,7 +65,7 @@ mod tests {
                 .collect::<Vec<u8>>()
         };
         assert_eq!(vector(&bytes(&[1.0, -2.5])), Ok(vec![1.0, -2.5]));
-        assert_eq!(vector(&[]), Ok(Vec::new()));
+        assert!(vector(&[]).is_err_and(|reason| reason.contains("no bytes")));
         let reason = vector(&bytes(&[1.0, -2.5])[..7]).expect_err("a byte is missing");
         assert!(reason.contains("7 bytes"), "{reason}");
         for (number, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {

@@ -139,7 +139,7 @@ impl Broker {
         config
     }
 
-    /// The records in `output`; waits for `count`, and a little for more. The time of a record that was written just now
+    /// All records in `output`, of which `count` were expected. The time of a record that was written just now
     /// is shown as `@now`.
     fn records(&self, count: usize) -> Vec<String> {
         let consumer: BaseConsumer = self
