@@ -74,21 +74,19 @@ impl Broker {
             .create()
             .expect("a consumer starts");
         consumer.subscribe(&[TOPIC]).expect("the topic is there");
-        let (mut values, started) = (Vec::new(), Instant::now());
+        let (mut letters, started) = (Vec::new(), Instant::now());
         let mut last = Instant::now();
-        while values.len() < count || last.elapsed() < Duration::from_secs(1) {
+        while letters.len() < count || last.elapsed() < Duration::from_secs(1) {
             assert!(
                 started.elapsed() < PATIENCE,
                 "{} of {count} dead letters came",
-                values.len()
+                letters.len()
             );
             if let Some(record) = consumer.poll(Duration::from_millis(100)) {
-                let record = record.expect("the broker answers");
-                let value = record.payload().expect("a dead letter has a value");
-                values.push(serde_json::from_slice(value).expect("it is JSON"));
+                letters.push(Letter::of(&record.expect("the broker answers")));
                 last = Instant::now();
             }
         }
-        values
+        letters
     }
 }
