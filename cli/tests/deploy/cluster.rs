@@ -25,7 +25,7 @@ fn a_pipeline_stops_with_a_checkpoint_and_goes_on_from_it() {
     assert!(told.contains("is Stopped already"), "{told}");
     assert_eq!(bodies(&arroyo, &patch).len(), 1);
     let told = done(deploy(&arroyo, folder.path(), &["start", "media"]));
-    assert!(told.contains("job         Running"), "{told}");
+    assert_eq!(states(&told), ["Compiling", "Scheduling", "Running, 3 tasks"]);
     assert_eq!(bodies(&arroyo, &patch)[1], json!({"stop": "none"}));
 }
 
@@ -53,7 +53,8 @@ fn a_forced_stop_writes_no_checkpoint_and_a_stopped_pipeline_can_be_deleted() {
 fn a_pipeline_that_has_failed_is_started_again_by_a_restart() {
     let (arroyo, folder) = (Arroyo::start(Version::V16), folder());
     let id = arroyo.world().has_pipeline("media", "SELECT 1", &["Failed"]);
-    done(deploy(&arroyo, folder.path(), &["start", "media"]));
+    let told = done(deploy(&arroyo, folder.path(), &["start", "media"]));
+    assert_eq!(states(&told), ["Compiling", "Scheduling", "Running, 3 tasks"]);
     let made = changes(&arroyo);
     assert_eq!(
         made,
@@ -62,6 +63,40 @@ fn a_pipeline_that_has_failed_is_started_again_by_a_restart() {
             format!("POST /pipelines/{id}/restart")
         ]
     );
+}
+
+#[test]
+fn a_started_pipeline_that_stops_or_fails_again_is_told_from_one_that_has_not_started() {
+    let (arroyo, folder) = (Arroyo::start(Version::V15), folder());
+    let id = arroyo.world().has_pipeline("media", "SELECT 1", &["Stopped"]);
+    // The controller is away.
+    let parts = ["does not run after 0 s", "its state is Stopped"];
+    refused(
+        deploy(&arroyo, folder.path(), &["start", "media", "--timeout", "0s"]),
+        1,
+        &parts,
+    );
+    for (end, words) in [
+        ("Stopped", "stopped by somebody else"),
+        ("Failed", "has failed: no topic"),
+    ] {
+        {
+            let mut world = arroyo.world();
+            let row = world.pipelines.iter_mut().find(|row| row.id == id);
+            let row = row.expect("it was made above");
+            row.goes(&["Failed"]);
+            row.failure = Some("no topic".to_string());
+            world.starts_again = vec!["Scheduling".to_string(), end.to_string()];
+        }
+        refused(deploy(&arroyo, folder.path(), &["start", "media"]), 1, &[words]);
+    }
+}
+
+/// The states of a job that were told.
+fn states(told: &str) -> Vec<&str> {
+    told.lines()
+        .filter_map(|line| line.strip_prefix("job         "))
+        .collect()
 }
 
 #[test]

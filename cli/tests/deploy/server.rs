@@ -249,7 +249,7 @@ async fn patch_pipeline(
 ) -> Response {
     assert!(patch.parallelism.is_none() && patch.checkpoint_interval_micros.is_none());
     let mut world = lock(&world);
-    let stops = world.stops.clone();
+    let (stops, then) = (world.stops.clone(), world.starts_again.clone());
     let Some(row) = row(&mut world, &id) else {
         return no_pipeline();
     };
@@ -258,8 +258,7 @@ async fn patch_pipeline(
         Some(StopType::Checkpoint) if !at_rest => row.states = stops.into(),
         Some(StopType::Immediate) if !at_rest => row.goes(&["Stopping", "Stopped"]),
         Some(StopType::None) if row.state() == "Stopped" => {
-            row.run += 1;
-            row.goes(&["Compiling", "Scheduling", "Running"]);
+            row.starts_again(then);
         }
         _ => {}
     }
@@ -275,11 +274,11 @@ async fn restart_pipeline(
 ) -> Response {
     assert_eq!(restart.force, Some(false));
     let mut world = lock(&world);
+    let then = world.starts_again.clone();
     let Some(row) = row(&mut world, &id) else {
         return no_pipeline();
     };
-    row.run += 1;
-    row.goes(&["Compiling", "Scheduling", "Running"]);
+    row.starts_again(then);
     let row = row.clone();
     Json(world.shown_pipeline(&row)).into_response()
 }
@@ -307,10 +306,10 @@ async fn get_jobs(State(world): State<Shared>, Path(id): Path<String>) -> Respon
     let now = found.clone();
     if found.states.len() > 1 {
         found.states.pop_front();
-    }
-    // A job that recovers is scheduled again.
-    if now.state() == "Recovering" {
-        found.run += 1;
+        // A job that recovers is scheduled again.
+        if matches!(now.state(), "Recovering" | "Compiling") {
+            found.run += 1;
+        }
     }
     Json(NonPaginatedCollection {
         data: vec![world.shown_job(&now)],

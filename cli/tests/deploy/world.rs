@@ -32,6 +32,12 @@ impl PipelineRow {
     pub fn goes(&mut self, states: &[&str]) {
         self.states = states.iter().map(ToString::to_string).collect();
     }
+
+    /// The controller sees only a while later that it is to start: until then it is in the state that it was in.
+    pub fn starts_again(&mut self, then: Vec<String>) {
+        let old = self.state().to_string();
+        self.states = [old.clone(), old].into_iter().chain(then).collect();
+    }
 }
 
 /// The state of the server, and what the tests ask of it.
@@ -52,6 +58,8 @@ pub struct World {
     pub planner_errors: Vec<Value>,
     /// Where the jobs of new pipelines go.
     pub starts: Vec<String>,
+    /// Where a job goes that starts again.
+    pub starts_again: Vec<String>,
     pub failure: Option<String>,
     pub job_errors: Vec<JobLogMessage>,
     /// Where a job goes that is stopped with a checkpoint.
@@ -75,6 +83,7 @@ impl World {
             linker_fails: false,
             planner_errors: Vec::new(),
             starts: STARTS.map(String::from).to_vec(),
+            starts_again: ["Compiling", "Scheduling", "Running"].map(String::from).to_vec(),
             failure: None,
             job_errors: Vec::new(),
             stops: ["CheckpointStopping", "Stopping", "Stopped"].map(String::from).to_vec(),

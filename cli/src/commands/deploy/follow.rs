@@ -11,10 +11,16 @@ use super::{calls, say};
 
 const POLL: Duration = Duration::from_millis(500);
 
+/// How long Arroyo may take to see that a job is to start again: its controller looks twice a second, and until then the
+/// job's state is the old one.
+const START_GRACE: Duration = Duration::from_secs(30);
+
 /// A pipeline's job, and what of it was told already.
 pub struct Follower<'a> {
     arroyo: &'a Arroyo,
     pipeline: &'a str,
+    /// The job before it was told to start again, as long as no other was seen.
+    before: Option<Job>,
     told: Option<String>,
     errors: BTreeSet<String>,
     unreachable: bool,
@@ -26,9 +32,19 @@ impl<'a> Follower<'a> {
         Self {
             arroyo,
             pipeline,
+            before: None,
             told: None,
             errors: BTreeSet::new(),
             unreachable: false,
+        }
+    }
+
+    /// A follower of the job that was `before` when it was told to start again. That state was told, and is no end.
+    pub fn of_restarted(arroyo: &'a Arroyo, pipeline: &'a str, before: Option<Job>) -> Self {
+        Self {
+            told: before.as_ref().map(Job::to_string),
+            before,
+            ..Self::new(arroyo, pipeline)
         }
     }
 
@@ -43,6 +59,7 @@ impl<'a> Follower<'a> {
         loop {
             if let Some(job) = self.look().await? {
                 match job.state.as_str() {
+                    _ if self.is_as_before(&job) && started.elapsed() < START_GRACE => {}
                     "Running" => {
                         let since = match running {
                             // It is another run if it was scheduled again in between.
@@ -66,6 +83,11 @@ impl<'a> Follower<'a> {
                             self.arroyo.page(pipeline)
                         );
                     }
+                    "Stopped" if self.before.is_some() => bail!(
+                        "Arroyo has not started {pipeline} {} s after it was told to; does its controller run? ({})",
+                        START_GRACE.as_secs(),
+                        self.arroyo.page(pipeline)
+                    ),
                     "Stopped" => bail!("the pipeline {pipeline} was stopped by somebody else"),
                     _ => {
                         running = None;
@@ -113,6 +135,14 @@ impl<'a> Follower<'a> {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Whether Arroyo has not begun with the job that was told to start again.
+    fn is_as_before(&mut self, job: &Job) -> bool {
+        let as_before = |before: &Job| before.run_id == job.run_id && before.state == job.state;
+        // Once it was another, the same state is a new one.
+        self.before = self.before.take().filter(as_before);
+        self.before.is_some()
     }
 
     /// The job as it is now, told if it has changed; `None` while Arroyo does not answer.

@@ -189,7 +189,7 @@ pub async fn start(arroyo: &Arroyo, args: &StartArgs) -> anyhow::Result<Outcome>
         bail!("{name} ({id}) has come to its end: its sources have no more rows; deploy its file again");
     }
     started(arroyo, &found).await?;
-    Follower::new(arroyo, id)
+    Follower::of_restarted(arroyo, id, found.job.clone().filter(Job::is_at_rest))
         .until_running(args.settle, args.timeout)
         .await
         .with_context(|| format!("{name} was started again"))?;
