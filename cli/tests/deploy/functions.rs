@@ -153,3 +153,40 @@ fn a_function_of_somebody_else_is_left_alone() {
     );
     assert!(changes(&arroyo).iter().all(|call| !call.starts_with("DELETE")));
 }
+
+#[test]
+fn a_pipeline_older_than_its_function_is_not_unchanged() {
+    let (arroyo, folder) = (Arroyo::start(Version::V16), folder());
+    write(folder.path(), "f.sql", CALLS);
+    write(folder.path(), "g.sql", CALLS);
+    done(deploy(&arroyo, folder.path(), &["f.sql"]));
+    // Another file brings a newer function, with which this one's pipeline was not started.
+    let newer = ["--udf-git", "https://git.example.org/s", "--udf-rev", "v2"];
+    done(deploy(&arroyo, folder.path(), &[&["g.sql"], newer.as_slice()].concat()));
+    refused(
+        deploy(&arroyo, folder.path(), &[&["f.sql"], newer.as_slice()].concat()),
+        1,
+        &["there is a pipeline f: pl_", "--replace"],
+    );
+    let told = done(deploy(
+        &arroyo,
+        folder.path(),
+        &[&["f.sql", "--replace"], newer.as_slice()].concat(),
+    ));
+    assert!(
+        told.contains("embed: unchanged") && told.contains("f: created as pl_"),
+        "{told}"
+    );
+    // Somebody has ended the command between the function and the pipeline.
+    let old = arroyo.world().pipelines[0].id.clone();
+    let (_, now) = arroyo.world().next_id("udf");
+    arroyo.world().udfs[0].created_at = now;
+    let told = done(deploy(
+        &arroyo,
+        folder.path(),
+        &[&["g.sql", "--replace"], newer.as_slice()].concat(),
+    ));
+    assert!(told.contains(&format!("the old one is deleted, {old}")), "{told}");
+    let told = done(deploy(&arroyo, folder.path(), &[&["g.sql"], newer.as_slice()].concat()));
+    assert!(told.contains("pipeline    g: unchanged"), "{told}");
+}

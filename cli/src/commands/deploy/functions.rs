@@ -54,8 +54,8 @@ impl Function {
 /// What has to be done for a function.
 #[derive(Debug)]
 pub enum Change {
-    /// Arroyo has it.
-    None,
+    /// Arroyo has it, since this time in microseconds since 1970.
+    Kept(u64),
     /// Arroyo has none of that name.
     New,
     /// Arroyo has another one of ours, with this id.
@@ -67,6 +67,13 @@ pub enum Change {
 pub struct Planned {
     pub function: Function,
     pub change: Change,
+}
+
+impl Planned {
+    /// Whether a pipeline that was created at `created_at` runs this function: a newer one is not what it was started with.
+    pub fn is_of(&self, created_at: u64) -> bool {
+        matches!(self.change, Change::Kept(since) if since <= created_at)
+    }
 }
 
 /// Compares `wanted` with what Arroyo has.
@@ -84,7 +91,9 @@ pub async fn plan(arroyo: &Arroyo, wanted: Vec<Function>, rebuild: bool) -> anyh
                 udf.name,
                 udf.id
             ),
-            Some(udf) if !rebuild && is_built(udf) && same(&udf.definition, &function.definition) => Change::None,
+            Some(udf) if !rebuild && is_built(udf) && same(&udf.definition, &function.definition) => {
+                Change::Kept(udf.created_at)
+            }
             Some(udf) => Change::Changed(udf.id.clone()),
         };
         if rebuild {
@@ -106,7 +115,7 @@ fn is_built(udf: &Udf) -> bool {
 pub async fn register(arroyo: &Arroyo, planned: &[Planned], build_timeout: Duration) -> anyhow::Result<()> {
     for Planned { function, change } in planned {
         let name = function.name;
-        if matches!(change, Change::None) {
+        if matches!(change, Change::Kept(_)) {
             say("function", format!("{name}: unchanged"))?;
             continue;
         }

@@ -133,6 +133,7 @@ impl Deployment<'_> {
             query,
             graph,
             checkpoint_interval_micros,
+            created_at,
             ..
         } = &found.pipeline;
         let interval = self.args.checkpoint_interval.map(|interval| interval.as_micros());
@@ -140,7 +141,7 @@ impl Deployment<'_> {
             && *query == self.script.text
             && graph.parallelism() as usize == self.args.parallelism
             && interval.is_none_or(|interval| interval == u128::from(*checkpoint_interval_micros))
-            && functions.iter().all(|planned| matches!(planned.change, Change::None));
+            && functions.iter().all(|planned| planned.is_of(*created_at));
         unchanged.then_some(found)
     }
 
@@ -168,7 +169,7 @@ impl Deployment<'_> {
     async fn validate(&self, functions: &[Planned]) -> anyhow::Result<()> {
         let unregistered: Vec<&str> = functions
             .iter()
-            .filter(|planned| !matches!(planned.change, Change::None))
+            .filter(|planned| !matches!(planned.change, Change::Kept(_)))
             .map(|planned| planned.function.definition.as_str())
             .collect();
         let call = calls::validate_query(&self.script.text, &unregistered);

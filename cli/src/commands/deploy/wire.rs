@@ -11,6 +11,9 @@ pub struct Udf {
     pub id: String,
     pub name: String,
     pub definition: String,
+    /// In microseconds since 1970.
+    #[serde(alias = "createdAt")]
+    pub created_at: u64,
     /// Where the built function is; `None` or empty if it was never built.
     #[serde(default, alias = "dylibUrl")]
     pub dylib_url: Option<String>,
