@@ -185,6 +185,54 @@ fn a_replacement_that_cannot_be_created_starts_the_old_pipeline_again() {
 }
 
 #[test]
+fn a_replacement_whose_answer_is_lost_is_found_and_followed() {
+    for (status, answer) in [
+        (504, "<html>gateway timeout</html>"),
+        (500, r#"{"error":"database is locked"}"#),
+    ] {
+        let (arroyo, folder) = (Arroyo::start(Version::V16), folder());
+        let old = arroyo.world().has_pipeline("embed_media", "SELECT 1", &["Running"]);
+        arroyo
+            .world()
+            .lost
+            .push_back(("POST /pipelines", status, answer.to_string()));
+        let told = done(deploy(&arroyo, folder.path(), &["embed_media.sql", "--replace"]));
+        let world = arroyo.world();
+        let [row] = world.pipelines.as_slice() else {
+            panic!("the old one is deleted, and one was created: {:?}", world.pipelines)
+        };
+        assert_eq!((row.state(), row.query != "SELECT 1"), ("Running", true));
+        assert!(told.contains(&format!("created as {}", row.id)), "{told}");
+        drop(world);
+        // The old one never ran beside it.
+        assert_eq!(
+            bodies(&arroyo, &format!("PATCH /pipelines/{old}")),
+            [json!({"stop": "checkpoint"})]
+        );
+    }
+}
+
+#[test]
+fn where_it_is_not_known_whether_a_replacement_was_created_the_old_pipeline_stays_stopped() {
+    let (arroyo, folder) = (Arroyo::start(Version::V15), folder());
+    let old = arroyo.world().has_pipeline("embed_media", "SELECT 1", &["Running"]);
+    arroyo.world().fails_from = Some("POST /pipelines");
+    let parts = [
+        "whether the pipeline embed_media was created is not known",
+        "sightstream deploy list",
+    ];
+    refused(
+        deploy(&arroyo, folder.path(), &["embed_media.sql", "--replace"]),
+        1,
+        &parts,
+    );
+    assert_eq!(
+        bodies(&arroyo, &format!("PATCH /pipelines/{old}")),
+        [json!({"stop": "checkpoint"})]
+    );
+}
+
+#[test]
 fn a_replacement_that_fails_leaves_the_old_pipeline_and_says_how_to_go_back() {
     let (arroyo, folder) = (Arroyo::start(Version::V15), folder());
     let old = arroyo.world().has_pipeline("embed_media", "SELECT 1", &["Running"]);

@@ -1,5 +1,6 @@
 //! A small server with the routes of Arroyo's API that a deployment uses.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -83,7 +84,7 @@ async fn record(State(world): State<Shared>, request: Request, next: Next) -> Re
     let bytes: Bytes = to_bytes(body, usize::MAX)
         .await
         .expect("the command sends its whole body");
-    let answer = {
+    let (answer, lost) = {
         let mut world = lock(&world);
         if !call.ends_with("/jobs") && !call.ends_with("/errors") {
             world.calls.push(call.clone());
@@ -91,16 +92,26 @@ async fn record(State(world): State<Shared>, request: Request, next: Next) -> Re
         if let Ok(body) = serde_json::from_slice(&bytes) {
             world.bodies.push((call.clone(), body));
         }
-        let waiting = world.answers.iter().position(|(awaited, ..)| *awaited == call);
-        waiting.and_then(|index| world.answers.remove(index))
+        let fails = world
+            .fails_from
+            .is_some_and(|from| world.calls.iter().any(|made| made == from));
+        let failure = fails.then(|| refusal(StatusCode::INTERNAL_SERVER_ERROR, "database is locked"));
+        let World { answers, lost, .. } = &mut *world;
+        (taken(answers, &call), taken(lost, &call).or(failure))
     };
-    match answer {
-        Some((_, status, body)) => {
-            let status = StatusCode::from_u16(status).expect("tests name statuses");
-            (status, [("location", "https://elsewhere/")], body).into_response()
-        }
-        None => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+    if let Some(answer) = answer {
+        return answer;
     }
+    let done = next.run(Request::from_parts(parts, Body::from(bytes))).await;
+    lost.unwrap_or(done)
+}
+
+/// The answer that waits for `call`.
+fn taken(answers: &mut VecDeque<(&'static str, u16, String)>, call: &str) -> Option<Response> {
+    let waiting = answers.iter().position(|(awaited, ..)| *awaited == call)?;
+    let (_, status, body) = answers.remove(waiting)?;
+    let status = StatusCode::from_u16(status).expect("tests name statuses");
+    Some((status, [("location", "https://elsewhere/")], body).into_response())
 }
 
 fn refusal(status: StatusCode, error: impl Into<String>) -> Response {

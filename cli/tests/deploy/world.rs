@@ -66,6 +66,10 @@ pub struct World {
     pub stops: Vec<String>,
     /// Answers to give to the next calls with that method and path, before anything else is done.
     pub answers: VecDeque<(&'static str, u16, String)>,
+    /// The same, but the call is done, and only its own answer is lost.
+    pub lost: VecDeque<(&'static str, u16, String)>,
+    /// From this call on each is answered with an error, although it is done.
+    pub fails_from: Option<&'static str>,
     /// What the bodies of the calls held, by their method and path.
     pub bodies: Vec<(String, Value)>,
     ids: u64,
@@ -88,6 +92,8 @@ impl World {
             job_errors: Vec::new(),
             stops: ["CheckpointStopping", "Stopping", "Stopped"].map(String::from).to_vec(),
             answers: VecDeque::new(),
+            lost: VecDeque::new(),
+            fails_from: None,
             bodies: Vec::new(),
             ids: 0,
         }

@@ -81,6 +81,15 @@ impl CallError {
         }
     }
 
+    /// Whether it may have been done all the same.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => false,
+            Self::Lost { .. } => true,
+            Self::Refused { status, .. } | Self::Foreign { status, .. } => status.is_server_error(),
+        }
+    }
+
     /// Whether Arroyo refused the call because of what was sent.
     pub fn is_bad_request(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::BAD_REQUEST)

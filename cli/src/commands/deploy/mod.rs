@@ -11,6 +11,7 @@ mod wire;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use sightstream_sql::arroyo::{ArroyoScript, prepare};
@@ -23,6 +24,9 @@ use self::pipelines::Found;
 use self::wire::{Pipeline, QueryValidation};
 use crate::args::{DeployAction, DeployArgs};
 use crate::error::{Outcome, UsageError};
+
+/// How long Arroyo may go on creating a pipeline after its answer was lost.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Does what `args` say.
 pub async fn execute(args: DeployArgs) -> anyhow::Result<Outcome> {
@@ -45,6 +49,10 @@ fn say(label: &str, what: impl Display) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{label:<11} {what}")?;
     out.flush()
+}
+
+fn not_created(error: CallError) -> anyhow::Error {
+    anyhow::Error::from(error).context("the pipeline was not created")
 }
 
 /// A file on its way to the cluster.
@@ -211,7 +219,18 @@ impl Deployment<'_> {
         );
         let pipeline: Pipeline = match arroyo.call(&create).await {
             Ok(pipeline) => pipeline,
-            Err(error) => return Err(self.back(same_name, self.not_created(error)).await),
+            Err(error) if error.may_be_done() => match self.created_all_the_same(same_name, &error).await {
+                Ok(Some(pipeline)) => pipeline,
+                Ok(None) => return Err(self.back(same_name, not_created(error)).await),
+                // Two pipelines that write the same rows are worse than none.
+                Err(unknown) => {
+                    return Err(anyhow::Error::from(error).context(format!(
+                        "whether the pipeline {name} was created is not known ({unknown:#}); sightstream deploy list tells, and \
+                         sightstream deploy start starts an old one again"
+                    )));
+                }
+            },
+            Err(error) => return Err(self.back(same_name, not_created(error)).await),
         };
         let parallelism = self.args.parallelism;
         let id = &pipeline.id;
@@ -222,12 +241,25 @@ impl Deployment<'_> {
         Ok(pipeline)
     }
 
-    fn not_created(&self, error: CallError) -> anyhow::Error {
-        let context = match error {
-            CallError::Lost { .. } => "whether the pipeline was created is not known; sightstream deploy list tells",
-            _ => "the pipeline was not created",
+    /// The pipeline that Arroyo has created although its answer is the error `error`; `None` if it has not.
+    async fn created_all_the_same(&self, same_name: &[Found], error: &CallError) -> anyhow::Result<Option<Pipeline>> {
+        let until = match error {
+            // Arroyo's own error is its last word; behind any other it may still be at it.
+            CallError::Refused { .. } => Instant::now(),
+            _ => Instant::now() + LATE,
         };
-        anyhow::Error::from(error).context(context)
+        loop {
+            let found = pipelines::all(self.arroyo).await.map(|pipelines| {
+                pipelines.into_iter().find(|pipeline| {
+                    let is_old = same_name.iter().any(|old| old.pipeline.id == pipeline.id);
+                    !is_old && pipeline.name == self.name && pipeline.query == self.script.text
+                })
+            });
+            if matches!(found, Ok(Some(_))) || Instant::now() >= until {
+                return found;
+            }
+            tokio::time::sleep(LATE / 10).await;
+        }
     }
 
     /// Starts again what was stopped for a pipeline that could not take its place.

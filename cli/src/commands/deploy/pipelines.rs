@@ -35,7 +35,7 @@ impl Found {
 }
 
 /// All pipelines, newest first.
-async fn all(arroyo: &Arroyo) -> anyhow::Result<Vec<Pipeline>> {
+pub async fn all(arroyo: &Arroyo) -> anyhow::Result<Vec<Pipeline>> {
     let mut pipelines: Vec<Pipeline> = Vec::new();
     loop {
         let before = pipelines.last().map(|pipeline| pipeline.id.as_str());
