@@ -83,7 +83,7 @@ fn number(content: &Content, start: u64) -> Option<(u64, u64)> {
 
 fn is_cut_in_a_packet(content: &Content) -> bool {
     let head = content.head().unwrap_or_default();
-    transport_packet(&head).is_some_and(|packet| content.length() % packet as u64 != 0)
+    transport_packet(&head).is_some_and(|packet| !content.length().is_multiple_of(packet as u64))
 }
 
 fn read<const LENGTH: usize>(content: &Content, start: u64) -> Option<[u8; LENGTH]> {
