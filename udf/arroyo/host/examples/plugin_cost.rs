@@ -12,14 +12,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sightstream_arroyo_host::compiler::{Compiler, UdfFile};
-use sightstream_arroyo_host::metrics::{Metrics, free_address};
+use sightstream_arroyo_host::metrics::{ANY_PORT, Metrics};
 use sightstream_arroyo_host::protocol::{Row, shared_out, subtask};
 use sightstream_arroyo_host::worker::Worker;
 use sightstream_arroyo_host::{repository, target_folder};
@@ -129,18 +128,17 @@ impl Bench {
     fn embedded(&self, path: &Path, rows: &[Row], subtasks: usize) -> Outcome<Measured> {
         let file = UdfFile::parse(&fs::read_to_string(path)?)?;
         let dylib = self.compiler.build(&file)?;
-        let address = free_address()?;
         let mut settings: Vec<(&str, String)> = self.settings.clone().into_iter().collect();
-        settings.push(("SIGHTSTREAM_METRICS_ADDRESS", address.to_string()));
+        settings.push((ANY_PORT.0, ANY_PORT.1.to_string()));
         let mut worker = Worker::start(&worker_program()?, &self.folder, &settings)?;
         worker.load(&file.name, &dylib)?;
         for n in 0..subtasks {
             worker.begin(&subtask(n), &file, None)?;
         }
         worker.call(shared_out(&numbered(["data:,first".to_string()]), 1), PATIENCE)?;
-        let before = batches(address);
+        let before = batches(&worker);
         let answers = worker.call(shared_out(rows, subtasks), PATIENCE)?;
-        let after = batches(address);
+        let after = batches(&worker);
         let given: Vec<_> = answers.by_handle.iter().map(|(_, given)| given).collect();
         if given
             .iter()
@@ -186,8 +184,8 @@ impl Bench {
 }
 
 /// The sum of the batches' inputs, and how many batches there were; nothing where no plugin tells.
-fn batches(address: SocketAddr) -> (f64, f64) {
-    Metrics::of(address).map_or((f64::NAN, f64::NAN), |metrics| {
+fn batches(worker: &Worker) -> (f64, f64) {
+    Metrics::of(worker, Duration::from_secs(1)).map_or((f64::NAN, f64::NAN), |metrics| {
         let sum = |name| metrics.sum(name);
         (
             sum("sightstream_batch_inputs_sum"),

@@ -3,6 +3,7 @@
 //!
 //! `SIGHTSTREAM_BINARY` names the `sightstream` command, whose one-machine engine says what vectors are to come out.
 
+mod batches;
 mod dead_letters;
 mod engine;
 mod failures;

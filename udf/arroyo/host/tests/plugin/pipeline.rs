@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use sightstream_arroyo_host::compiler::{Compiler, UdfFile};
+use sightstream_arroyo_host::metrics::Metrics;
 use sightstream_arroyo_host::protocol::{Answer, Row, shared_out, subtask};
 use sightstream_arroyo_host::repository;
 use sightstream_arroyo_host::worker::Worker;
@@ -111,6 +112,26 @@ pub fn finished(worker: Worker) -> String {
     assert!(status.success(), "{status}; its log:\n{log}");
     assert!(!log.contains("panicked"), "{log}");
     log
+}
+
+/// What `worker` tells of its rows; it was started with `metrics::ANY_PORT`.
+pub fn metrics(worker: &Worker) -> Metrics {
+    Metrics::of(worker, PATIENCE).unwrap_or_else(|error| panic!("{error}:\n{}", worker.log()))
+}
+
+/// The setting that has the allocator give memory back. By itself it keeps what each thread has freed for that thread, so
+/// that what is resident tells which thread did what.
+pub fn few_arenas() -> (&'static str, String) {
+    ("MALLOC_ARENA_MAX", "2".to_string())
+}
+
+/// The least of several looks at the bytes that `worker` holds: what a moment needs is none of what stays.
+pub fn resident(worker: &Worker) -> u64 {
+    let look = |_| {
+        std::thread::sleep(Duration::from_millis(100));
+        worker.resident_bytes().expect("the worker runs")
+    };
+    (0..5).map(look).min().expect("there are five looks")
 }
 
 /// Whether `met` within the time that anything may take; it is asked again and again.
