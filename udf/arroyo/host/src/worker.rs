@@ -158,14 +158,25 @@ impl Worker {
     /// # Errors
     /// If the process is gone.
     pub fn resident_bytes(&self) -> io::Result<u64> {
+        self.bytes("VmRSS:")
+    }
+
+    /// The most that [`Worker::resident_bytes`] ever was.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn most_resident_bytes(&self) -> io::Result<u64> {
+        self.bytes("VmHWM:")
+    }
+
+    fn bytes(&self, name: &str) -> io::Result<u64> {
         let status = fs::read_to_string(self.proc().join("status"))?;
-        let kibibytes = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
+        let mut lines = status.lines();
+        let kibibytes = lines.find_map(|line| line.strip_prefix(name)?.strip_suffix("kB"));
         let kibibytes = kibibytes.and_then(|text| text.trim().parse::<u64>().ok());
         kibibytes
             .map(|count| count * 1024)
-            .ok_or_else(|| io::Error::other("no VmRSS"))
+            .ok_or_else(|| io::Error::other(format!("no {name}")))
     }
 
     /// How many threads it has.
