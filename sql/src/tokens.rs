@@ -125,6 +125,8 @@ pub(crate) fn only_arroyo(tokens: &[TokenWithSpan]) -> Option<(Place, &'static s
             "WATERMARK FOR is of windows, which only Arroyo has; take it out, or run the query on Arroyo"
         } else if are("GENERATED", "ALWAYS") {
             "columns GENERATED ALWAYS AS are only Arroyo's; compute them in a view: CREATE VIEW name AS SELECT …"
+        } else if are("PARTITIONED", "BY") {
+            "PARTITIONED BY is of tables that only Arroyo writes; take it out, or run the query on Arroyo"
         } else {
             return None;
         };

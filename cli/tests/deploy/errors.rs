@@ -29,6 +29,27 @@ fn a_file_that_arroyo_could_not_take_is_refused_before_any_call() {
 }
 
 #[test]
+fn syntax_that_only_arroyo_reads_is_left_to_its_planner() {
+    let (arroyo, folder) = (Arroyo::start(Version::V15), folder());
+    let text = "SELECT embed(url, NULL) FROM media EMIT ON WINDOW CLOSE;";
+    write(folder.path(), "new.sql", text);
+    let told = done(deploy(&arroyo, folder.path(), &["new.sql"]));
+    assert!(
+        told.contains("warning     new.sql:1:") && told.contains("function    embed: registered"),
+        "{told}"
+    );
+    assert_eq!(arroyo.world().pipelines[0].query, text);
+    let told = done(deploy(&arroyo, folder.path(), &["new.sql", "--dry-run"]));
+    assert!(told.contains("# new.sql:1:"), "{told}");
+    arroyo.world().planner_errors = vec!["expected a window".into()];
+    let parts = [
+        "Arroyo cannot plan this file:\nnew.sql: expected a window",
+        "\nnew.sql:1:",
+    ];
+    refused(deploy(&arroyo, folder.path(), &["new.sql", "--name", "two"]), 2, &parts);
+}
+
+#[test]
 fn errors_of_the_planner_are_shown_as_it_gave_them_and_nothing_is_built() {
     for (version, place) in [
         (Version::V15, "embed_media.sql: "),

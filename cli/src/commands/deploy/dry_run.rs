@@ -50,6 +50,9 @@ pub fn print(
         steps.push((format!("for each old pipeline {name}"), calls::delete_pipeline(ID)));
     }
     let mut out = std::io::stdout().lock();
+    for warning in &script.warnings {
+        writeln!(out, "# {warning}: Arroyo may take it\n")?;
+    }
     for (note, Call { method, path, body }) in steps {
         writeln!(out, "# {note}")?;
         writeln!(out, "{method} {}", arroyo.address(&format!("/api/v1/{path}")))?;

@@ -182,12 +182,20 @@ impl Deployment<'_> {
             .collect();
         let call = calls::validate_query(&self.script.text, &unregistered);
         let QueryValidation { graph, errors } = self.arroyo.call(&call).await?;
+        let warnings = &self.script.warnings;
         if !errors.is_empty() {
-            let errors: Vec<String> = errors.iter().map(|error| error.in_file(&self.file)).collect();
+            let mut errors: Vec<String> = errors.iter().map(|error| error.in_file(&self.file)).collect();
+            if !warnings.is_empty() {
+                errors.push("and as the one-machine engine reads it:".to_string());
+                errors.extend_from_slice(warnings);
+            }
             bail!(UsageError(format!(
                 "Arroyo cannot plan this file:\n{}",
                 errors.join("\n")
             )));
+        }
+        for warning in warnings {
+            say("warning", format!("{warning} (Arroyo takes it)"))?;
         }
         let operators = graph.map_or(0, |graph| graph.nodes.len());
         say("query", format!("Arroyo can run it: {operators} operators"))?;

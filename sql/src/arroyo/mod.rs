@@ -3,13 +3,14 @@
 //! Arroyo plans its own SQL, so what only it does (windows, watermarks, joins of streams) is left to it. Found here is what
 //! both engines would stumble over, and what a file that runs on this machine has and Arroyo has not.
 
-use std::cell::RefCell;
+mod options;
+
 use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use crate::environment::substitute;
+use self::options::{Lines, replaced};
 use crate::error::{SqlError, SqlErrors};
 use crate::parser::syntax_error;
 use crate::tokens::{self, DIALECT, Tokens};
@@ -27,23 +28,6 @@ const OWN_FUNCTIONS: [&str; 6] = [
     "vector_bytes",
 ];
 
-/// The options in which Arroyo's processes replace `{{ NAME }}` themselves. They are secrets, and stay out of what is stored.
-const FILLED_BY_ARROYO: [&str; 13] = [
-    "auth.jwt",
-    "auth.nkey_seed",
-    "auth.password",
-    "auth.username",
-    "catalog.rest.token",
-    "headers",
-    "key",
-    "password",
-    "schema_registry.api_key",
-    "schema_registry.api_secret",
-    "secret",
-    "tls.key",
-    "username",
-];
-
 /// A script that Arroyo can be given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArroyoScript {
@@ -53,12 +37,15 @@ pub struct ArroyoScript {
     pub functions: BTreeSet<&'static str>,
     /// The variables that are left for Arroyo's processes to replace.
     pub variables: BTreeSet<String>,
+    /// What is no syntax to this engine, with its place. Arroyo reads more, and has the last word.
+    pub warnings: Vec<String>,
 }
 
 /// Reads `text`, the content of the file `file`, with `{{ NAME }}` taken from `environment`.
 ///
 /// # Errors
-/// All that is wrong, with its places: syntax, variables that are not set, and what Arroyo does not have.
+/// All that is wrong, with its places: variables that are not set, what Arroyo does not have, and beside such errors the syntax
+/// too.
 pub fn prepare(
     text: &str,
     file: &str,
@@ -74,6 +61,7 @@ pub fn prepare(
         variables: BTreeSet::new(),
         replacements: Vec::new(),
         errors: Vec::new(),
+        syntax: Vec::new(),
     };
     let whole = statements.len() - usize::from(cut.is_some());
     for statement in &statements[..whole] {
@@ -97,44 +85,12 @@ pub fn prepare(
         text: replaced(text, reader.replacements),
         functions: reader.functions,
         variables: reader.variables,
+        warnings: reader.syntax.iter().map(ToString::to_string).collect(),
     };
+    if !reader.errors.is_empty() {
+        reader.errors.append(&mut reader.syntax);
+    }
     SqlErrors::unless_any(reader.errors, prepared)
-}
-
-/// Where the lines of a text begin, in bytes.
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn of(text: &str) -> Self {
-        let starts = text.match_indices('\n').map(|(index, _)| index + 1);
-        Self(std::iter::once(0).chain(starts).collect())
-    }
-
-    /// The byte at which `location` is; the end of the text for a place behind it.
-    fn offset(&self, text: &str, location: Location) -> usize {
-        let line = usize::try_from(location.line).unwrap_or(usize::MAX).saturating_sub(1);
-        let column = usize::try_from(location.column).unwrap_or(usize::MAX).saturating_sub(1);
-        let Some(&start) = self.0.get(line) else {
-            return text.len();
-        };
-        let line = &text[start..];
-        line.char_indices()
-            .nth(column)
-            .map_or(text.len(), |(index, _)| start + index)
-    }
-}
-
-/// `text` with the parts at `start..end` replaced, which come in the order of the text.
-fn replaced(text: &str, replacements: Vec<(usize, usize, String)>) -> String {
-    let mut result = String::with_capacity(text.len());
-    let mut from = 0;
-    for (start, end, by) in replacements {
-        result.push_str(&text[from..start]);
-        result.push_str(&by);
-        from = end;
-    }
-    result.push_str(&text[from..]);
-    result
 }
 
 struct Reader<'a> {
@@ -146,6 +102,8 @@ struct Reader<'a> {
     variables: BTreeSet<String>,
     replacements: Vec<(usize, usize, String)>,
     errors: Vec<SqlError>,
+    /// What is wrong with the syntax, as far as this engine can tell.
+    syntax: Vec<SqlError>,
 }
 
 impl Reader<'_> {
@@ -169,7 +127,7 @@ impl Reader<'_> {
         self.options(code);
     }
 
-    /// Both engines read the same grammar, but for what only Arroyo takes.
+    /// Both engines read nearly the same grammar.
     fn syntax(&mut self, tokens: &[TokenWithSpan]) {
         if tokens::only_arroyo(tokens).is_some() {
             return;
@@ -180,14 +138,15 @@ impl Reader<'_> {
                 let after = parser.peek_token();
                 if after.token != Token::EOF {
                     let message = format!("expected a ';' before '{}': every statement ends with one", after.token);
-                    self.error(&after, message);
+                    let place = after.span.start.into();
+                    self.syntax.push(SqlError::at_place(self.file, place, message));
                 }
             }
             Err(error) => {
                 let (Some(start), Some(end)) = (tokens::start(tokens), tokens::end(tokens)) else {
                     return;
                 };
-                self.errors.push(syntax_error(self.file, start, end, error));
+                self.syntax.push(syntax_error(self.file, start, end, error));
             }
         }
     }
@@ -220,61 +179,6 @@ impl Reader<'_> {
                      `sightstream run` runs behind this one"
                 );
                 self.error(pair[0], message);
-            }
-        }
-    }
-
-    /// Looks at the options of a table, and replaces variables in them.
-    fn options(&mut self, code: &[&TokenWithSpan]) {
-        if !(is_word(code[0], "CREATE") && code.iter().take(5).any(|token| is_word(token, "TABLE"))) {
-            return;
-        }
-        let opening = |pair: &[&TokenWithSpan]| is_word(pair[0], "WITH") && pair[1].token == Token::LParen;
-        let Some(start) = code.windows(2).position(opening) else {
-            return;
-        };
-        for option in code[start + 2..].windows(3) {
-            let (Token::Eq, Token::SingleQuotedString(value)) = (&option[1].token, &option[2].token) else {
-                continue;
-            };
-            let name = match &option[0].token {
-                Token::Word(word) => &word.value,
-                Token::SingleQuotedString(name) => name,
-                _ => continue,
-            };
-            if name == "connector" && value == "qdrant" {
-                let message = "Arroyo has no connector 'qdrant'; write to a Kafka topic here, and let `sightstream run` move \
-                               that topic into Qdrant, as sql/pipelines/index_vectors.sql does";
-                self.error(option[2], message);
-            }
-            if value.contains("{{") {
-                self.fill(name, option[0], option[2]);
-            }
-        }
-    }
-
-    /// Replaces the variables in the value `value` of the option `name`, or notes them for Arroyo.
-    fn fill(&mut self, name: &str, place: &TokenWithSpan, value: &TokenWithSpan) {
-        let start = self.lines.offset(self.text, value.span.start);
-        let end = self.lines.offset(self.text, value.span.end);
-        let written = &self.text[start..end];
-        let by_arroyo = FILLED_BY_ARROYO.contains(&name);
-        let found = RefCell::new(BTreeSet::new());
-        let outcome = substitute(written, &|variable| {
-            found.borrow_mut().insert(variable.to_string());
-            match by_arroyo {
-                true => Some(String::new()),
-                // It stands between quotes.
-                false => (self.environment)(variable).map(|value| value.replace('\'', "''")),
-            }
-        });
-        match outcome {
-            Ok(_) if by_arroyo => self.variables.extend(found.into_inner()),
-            Ok(filled) => self.replacements.push((start, end, filled)),
-            Err(problems) => {
-                for problem in problems {
-                    self.error(place, format!("option '{name}': {problem}"));
-                }
             }
         }
     }
@@ -349,9 +253,64 @@ mod tests {
             "CREATE TABLE e (at TIMESTAMP NOT NULL, WATERMARK FOR at AS at - INTERVAL '5 seconds') WITH (connector = 'kafka');
              SELECT count(*) FROM e GROUP BY tumble(INTERVAL '1 minute');
              CREATE TABLE both (id TEXT, at TIMESTAMP GENERATED ALWAYS AS (x) STORED);
+             CREATE TABLE ice (id TEXT) WITH (connector = 'iceberg') PARTITIONED BY (bucket(id, 4));
              SET updating_ttl = '1 hour'",
         )
+        .map(|script| assert_eq!(script.warnings, Vec::<String>::new()))
         .expect("Arroyo reads it");
+    }
+
+    #[test]
+    fn syntax_that_only_arroyo_may_know_is_no_error_and_hides_no_function() {
+        let script = read("SELECT embed(url, NULL) FROM m EMIT ON WINDOW CLOSE;\nSELEC segments(url);")
+            .expect("Arroyo has the last word");
+        assert_eq!(script.functions, BTreeSet::from(["embed", "segments"]));
+        let [one, two] = script.warnings.as_slice() else {
+            panic!("{:?}", script.warnings)
+        };
+        assert!(
+            one.starts_with("f.sql:1:") && two.starts_with("f.sql:2:1:"),
+            "{one} {two}"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_left_to_the_connectors_of_arroyo_that_fill_it_in() {
+        for (connector, option, left) in [
+            ("webhook", "endpoint", true),
+            ("sse", "endpoint", false),
+            ("nats", "servers", true),
+            ("mqtt", "'tls.cert'", true),
+            ("confluent", "'schema_registry.api_secret'", true),
+            ("redis", "password", true),
+            // Arroyo does not replace variables there, so the value has to be in the query.
+            ("rabbitmq", "password", false),
+            ("kafka", "key", false),
+        ] {
+            let text =
+                format!("CREATE TABLE t (id TEXT) WITH ({option} = '{{{{ KAFKA }}}}', 'connector' = '{connector}');");
+            let script = read(&text).expect("nothing is wrong with it");
+            assert_eq!(script.text == text, left, "{connector} {option}: {}", script.text);
+            assert_eq!(script.variables.contains("KAFKA"), left, "{connector} {option}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_nobody_would_fill_in_is_an_error() {
+        for value in [
+            "E'{{ KAFKA }}'",
+            "{{ KAFKA }}",
+            "\"{{ KAFKA }}\"",
+            "$${{ KAFKA }}$$",
+            "'a' '{{ KAFKA }}'",
+            "concat('{{ KAFKA }}')",
+        ] {
+            let text = format!("CREATE TABLE t (id TEXT) WITH (connector = 'kafka', topic = {value});");
+            let errors = read(&text).expect_err("it would reach Arroyo as it is");
+            assert!(errors[0].contains("between single quotes"), "{value}: {errors:?}");
+        }
+        let behind = "CREATE TABLE t (id TEXT) WITH (connector = 'kafka') AS SELECT E'{{ KAFKA }}'";
+        assert_eq!(read(behind).expect("that is no option").text, behind);
     }
 
     #[test]
