@@ -159,9 +159,10 @@ pub struct ClusterArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Functions")]
 pub struct FunctionArgs {
-    /// The folder of the package sightstream-arroyo, as the compiler service sees it [default: {{ SIGHTSTREAM_HOME
+    /// The folder of the package sightstream-arroyo, as the compiler service sees it. Of this, --udf-git and --udf-version only
+    /// one may be given, whether by flag or by environment variable [default: {{ SIGHTSTREAM_HOME
     /// }}/udf/arroyo, with the compiler service's variable]
-    #[arg(long, env = "SIGHTSTREAM_UDF_PATH", value_name = "DIR", conflicts_with_all = ["udf_git", "udf_version"])]
+    #[arg(long, env = "SIGHTSTREAM_UDF_PATH", value_name = "DIR", value_parser = source_text, conflicts_with_all = ["udf_git", "udf_version"])]
     pub udf_path: Option<String>,
 
     /// A git repository with the package sightstream-arroyo
@@ -169,17 +170,18 @@ pub struct FunctionArgs {
         long,
         env = "SIGHTSTREAM_UDF_GIT",
         value_name = "URL",
+        value_parser = source_text,
         conflicts_with = "udf_version",
         requires = "udf_rev"
     )]
     pub udf_git: Option<String>,
 
     /// The commit or tag of --udf-git. What is built is known by it: a branch would stay at what was built first
-    #[arg(long, env = "SIGHTSTREAM_UDF_REV", value_name = "REV", requires = "udf_git")]
+    #[arg(long, env = "SIGHTSTREAM_UDF_REV", value_name = "REV", value_parser = source_text, requires = "udf_git")]
     pub udf_rev: Option<String>,
 
     /// The version of the package sightstream-arroyo in the compiler service's registry: 0.1.0
-    #[arg(long, env = "SIGHTSTREAM_UDF_VERSION", value_name = "VERSION")]
+    #[arg(long, env = "SIGHTSTREAM_UDF_VERSION", value_name = "VERSION", value_parser = source_text)]
     pub udf_version: Option<String>,
 
     /// Features of the package: cuda, for workers with an NVIDIA GPU
@@ -187,6 +189,7 @@ pub struct FunctionArgs {
         long,
         env = "SIGHTSTREAM_UDF_FEATURES",
         value_name = "FEATURE,…",
+        value_parser = source_text,
         value_delimiter = ','
     )]
     pub udf_features: Vec<String>,
@@ -275,5 +278,16 @@ fn checkpoint_interval(text: &str) -> Result<Duration, String> {
             Err("write 1s or more, and a day (1440m) at most".to_string())
         }
         interval => Ok(interval),
+    }
+}
+
+/// What stands in a string of the functions' dependency comment.
+fn source_text(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("it is empty".to_string()),
+        text if text.contains("*/") || text.contains(|c: char| c == '"' || c.is_control()) => {
+            Err("write it without quotes, */ and line breaks: it becomes part of the functions' source".to_string())
+        }
+        text => Ok(text.to_string()),
     }
 }

@@ -24,8 +24,12 @@ const HOME: &str = "{{ SIGHTSTREAM_HOME }}/udf/arroyo";
 /// What that package was when this command was built: see `build.rs`.
 const SOURCES: &str = env!("SIGHTSTREAM_PLUGIN_SOURCES");
 
+/// Where a definition's function begins. Arroyo knows a definition by its text. What sets one apart stands in the doc comment before
+/// the function, because of all comments only that is left where Arroyo keeps its tokens instead.
+const FUNCTION: &str = "#[udf(";
+
 /// The line of a definition that differs when it was built again on demand.
-const BUILT_AGAIN: &str = "// Built again: ";
+const BUILT_AGAIN: &str = "/// Built again: ";
 
 /// How often a build that takes long says so.
 const BUILD_NEWS: Duration = Duration::from_secs(30);
@@ -205,10 +209,9 @@ fn unescaped(error: &str) -> String {
     serde_json::from_str(&format!("\"{error}\"")).unwrap_or_else(|_| error.to_string())
 }
 
-/// The file `text` with the dependency that `args` name, and with what it is built from where its dependency does not say so:
-/// Arroyo builds the same text only once.
+/// The file `text` with the dependency that `args` name, and with what it is built from: Arroyo builds the same text only once.
 fn definition(text: &str, args: &FunctionArgs) -> String {
-    let quoted = |value: &str| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
+    let quoted = |value: &str| format!("\"{}\"", value.replace('\\', "\\\\"));
     let source = match (&args.udf_git, &args.udf_version) {
         (Some(url), _) => format!(
             "git = {}, rev = {}",
@@ -229,18 +232,28 @@ fn definition(text: &str, args: &FunctionArgs) -> String {
         .lines()
         .map(|line| if is_dependency(line) { &dependency } else { line })
         .collect();
-    let stamp = format!("// Sightstream {}, sources {SOURCES}", env!("CARGO_PKG_VERSION"));
-    if args.udf_git.is_none() && args.udf_version.is_none() {
-        lines.push(&stamp);
-    }
     lines.push("");
-    lines.join("\n")
+    // What a folder holds, its name does not tell. Braces would be a variable.
+    let source = source.replace("{{ SIGHTSTREAM_HOME }}", "SIGHTSTREAM_HOME");
+    let stamp = match args.udf_git.is_none() && args.udf_version.is_none() {
+        true => format!(
+            "/// Built from {source}{features}: Sightstream {}, sources {SOURCES}",
+            env!("CARGO_PKG_VERSION")
+        ),
+        false => format!("/// Built from {source}{features}"),
+    };
+    documented(&lines.join("\n"), &stamp)
+}
+
+/// `definition` with `line` at the end of the function's doc comment.
+fn documented(definition: &str, line: &str) -> String {
+    definition.replacen(FUNCTION, &format!("{line}\n{FUNCTION}"), 1)
 }
 
 /// `definition` as another text of the same meaning.
 fn again(definition: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{definition}{BUILT_AGAIN}{}\n", now.as_millis())
+    documented(definition, &format!("{BUILT_AGAIN}{}", now.as_millis()))
 }
 
 /// Whether two definitions differ in nothing but when they were built again.
@@ -266,17 +279,17 @@ mod tests {
         functions: FunctionArgs,
     }
 
-    fn dependency(flags: &[&str]) -> String {
+    fn embed(flags: &[&str]) -> String {
         let flags = Flags::parse_from(std::iter::once("deploy").chain(flags.iter().copied()));
         let [function] = Function::wanted(&["embed"], &flags.functions)
             .try_into()
             .expect("there is one function of that name");
-        let lines: Vec<&str> = function
-            .definition
-            .lines()
-            .filter(|line| line.starts_with(PACKAGE))
-            .collect();
-        assert_eq!(lines.len(), 1, "{}", function.definition);
+        function.definition
+    }
+
+    fn dependency(definition: &str) -> String {
+        let lines: Vec<&str> = definition.lines().filter(|line| line.starts_with(PACKAGE)).collect();
+        assert_eq!(lines.len(), 1, "{definition}");
         lines[0].to_string()
     }
 
@@ -284,7 +297,7 @@ mod tests {
     fn the_dependency_is_what_the_flags_name() {
         for (flags, expected) in [
             (vec![], r#"{ path = "{{ SIGHTSTREAM_HOME }}/udf/arroyo" }"#),
-            (vec!["--udf-path", "/opt/a\"b"], r#"{ path = "/opt/a\"b" }"#),
+            (vec!["--udf-path", "/opt/a b"], r#"{ path = "/opt/a b" }"#),
             (
                 vec!["--udf-git", "https://h/s", "--udf-rev", "v1"],
                 r#"{ git = "https://h/s", rev = "v1" }"#,
@@ -294,7 +307,33 @@ mod tests {
                 r#"{ version = "0.1", features = ["cuda", "x"] }"#,
             ),
         ] {
-            assert_eq!(dependency(&flags), format!("{PACKAGE} = {expected}"), "{flags:?}");
+            let definition = embed(&flags);
+            assert_eq!(dependency(&definition), format!("{PACKAGE} = {expected}"), "{flags:?}");
+            // The comment with the dependency is none of the function's tokens.
+            let within = expected.trim_matches(['{', '}', ' ']);
+            let within = within.replace("{{ SIGHTSTREAM_HOME }}", "SIGHTSTREAM_HOME");
+            let documented = format!("/// Built from {within}");
+            let lines: Vec<&str> = definition.lines().collect();
+            let attribute = lines.iter().position(|line| line.starts_with(FUNCTION));
+            let attribute = attribute.expect("it is a function of Arroyo's");
+            assert!(lines[attribute - 1].starts_with(&documented), "{definition}");
+            assert!(lines[attribute - 2].starts_with("/// "), "{definition}");
+            assert!(!lines[attribute - 1].contains("{{"), "{definition}");
+        }
+    }
+
+    #[test]
+    fn what_would_end_the_definitions_comment_is_refused() {
+        for flags in [
+            ["--udf-path", "/opt/*/"],
+            ["--udf-path", "/opt\nfeatures = []"],
+            ["--udf-version", "1\"\r"],
+            ["--udf-features", "a\"b"],
+            ["--udf-version", ""],
+        ] {
+            let parsed = Flags::try_parse_from(std::iter::once("deploy").chain(flags));
+            let error = parsed.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(flags[0]), "{flags:?}: {error}");
         }
     }
 
@@ -311,6 +350,8 @@ mod tests {
             );
             assert!(function.definition.contains(SOURCES), "{}", function.definition);
             let rebuilt = again(&function.definition);
+            let built_again = rebuilt.lines().find(|line| line.starts_with(BUILT_AGAIN));
+            assert!(built_again.is_some() && rebuilt.contains("\nasync fn "), "{rebuilt}");
             assert!(
                 rebuilt != function.definition && same(&rebuilt, &function.definition),
                 "{rebuilt}"
