@@ -164,9 +164,12 @@ fn the_compose_file_names_files_stages_and_variables_that_exist() {
         assert!(DOCKERFILES.contains(&path.as_str()), "{path}");
     }
     let stages = stages("deploy/Dockerfile");
-    for target in values("target") {
-        assert!(stages.contains(&target), "{target}");
+    let targets = values("target");
+    for target in &targets {
+        assert!(stages.contains(target), "{target}");
     }
+    let different: BTreeSet<&String> = targets.iter().collect();
+    assert_eq!(different.len(), targets.len(), "{targets:?}: an image is built once");
     // ../folder:/place, and ${NAME:-../folder}:/place.
     let mounted: Vec<&str> = code
         .split("../")
@@ -197,7 +200,13 @@ fn the_compose_file_names_files_stages_and_variables_that_exist() {
         known.push_str(&stdout(&output));
     }
     // Those of the plugin alone and of pipelines stand where they are read.
-    known.push_str(&read("docs/deploy.md"));
+    for source in [
+        "settings/src/encoder.rs",
+        "udf/arroyo/src/settings.rs",
+        "udf/arroyo/embed.rs",
+    ] {
+        known.push_str(&read(source));
+    }
     for script in ["embed_media.sql", "index_vectors.sql"] {
         known.push_str(&read(&format!("sql/pipelines/{script}")));
     }
