@@ -34,7 +34,7 @@ fn rows(count: u64) -> Vec<Row> {
         id,
         arguments: vec![
             Some(format!("row {id}")),
-            (id % 2 == 0).then(|| ((count - id) * 5).to_string()),
+            id.is_multiple_of(2).then(|| ((count - id) * 5).to_string()),
         ],
     };
     (0..count).map(row).collect()
