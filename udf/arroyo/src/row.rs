@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use sightstream_model::service::{EmbedError, EmbeddingService};
 
-use crate::line::{Line, Place};
+use crate::line::{End, Line, Place};
 use crate::supervisor::Supervisor;
 use crate::tell::Teller;
 
@@ -76,11 +76,13 @@ struct UnderWay {
     rows: Arc<Rows>,
     row: Row,
     told: bool,
+    end: End,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.rows.line.leave();
+        let met_timeout = !self.told && self.row.met_timeout.load(Ordering::Acquire);
+        self.rows.line.leave(if met_timeout { End::Late } else { self.end });
         let (teller, row) = (&self.rows.teller, &self.row);
         teller.under_way(self.rows.line.under_way());
         if self.told {
@@ -91,7 +93,7 @@ impl Drop for UnderWay {
                 row,
                 &Failure::of_plugin("panicked", "the plugin panicked, which is a bug of it"),
             );
-        } else if row.met_timeout.load(Ordering::Acquire) {
+        } else if met_timeout {
             let reason = "the function's timeout is near; rows are under way for so long that it should be raised";
             teller.failed(row, &Failure::of_plugin("deadline", reason));
         } else {
@@ -128,10 +130,11 @@ impl Rows {
             rows: self,
             row,
             told: false,
+            end: End::Moved,
         };
         async move {
-            let outcome = under_way.rows.outcome(&under_way.row, place).await;
-            under_way.told = true;
+            let (outcome, end) = under_way.rows.outcome(&under_way.row, place).await;
+            (under_way.told, under_way.end) = (true, end);
             match &outcome {
                 Ok(_) => under_way.rows.teller.done(&under_way.row),
                 Err(failure) => under_way.rows.teller.failed(&under_way.row, failure),
@@ -140,13 +143,13 @@ impl Rows {
         }
     }
 
-    async fn outcome(&self, row: &Row, place: Place) -> Result<Vec<u8>, Failure> {
+    async fn outcome(&self, row: &Row, place: Place) -> (Result<Vec<u8>, Failure>, End) {
         let last = Mutex::new(None);
         let value = pin!(self.value(row, &last));
         let over = pin!(self.line.over(place, self.deadline));
         match select(value, over).await {
-            Either::Left((outcome, _)) => outcome,
-            Either::Right(((), _)) => Err(self.too_late(row, &last)),
+            Either::Left((outcome, _)) => (outcome, End::Moved),
+            Either::Right(((), _)) => (Err(self.too_late(row, &last)), End::Late),
         }
     }
 
