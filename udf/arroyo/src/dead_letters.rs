@@ -1,6 +1,6 @@
 //! Rows that are NULL, in a Kafka topic, as `sightstream dead-letters list` reads them.
 //!
-//! The key is the row's url, the value a JSON object with `function`, `url` and `instruction`. Headers say what happened; their
+//! The key is the row's url, or its beginning, the value a JSON object with `function`, `url` and `instruction`. Headers say what happened; their
 //! names are those of the command's dead letters. Arroyo hands a function its arguments only, so that the record which the row
 //! was read from is not in it.
 //!
@@ -28,8 +28,11 @@ const LOST: &str = "sightstream_dead_letters_lost_total";
 /// How long letters have at the end of the process.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// The most bytes of a url in a letter: a `data:` URL may be larger than a topic takes.
-const MOST_OF_A_URL: usize = 512 << 10;
+/// The most bytes that a url and an instruction take in a letter's JSON, and a url in its key: a `data:` URL may be larger than a
+/// topic takes, which is a megabyte unless it was told otherwise.
+const MOST_OF_A_URL: usize = 128 << 10;
+const MOST_OF_AN_INSTRUCTION: usize = 32 << 10;
+const MOST_OF_A_KEY: usize = 1 << 10;
 
 /// Tells the recorder what the metric is.
 pub fn describe() {
@@ -145,18 +148,55 @@ impl DeadLetters {
 
     /// Sends the letter of `row`. Never waits.
     pub fn send(&self, row: &Row, code: &str, reason: &str) {
-        let url = &row.url[..row.url.floor_char_boundary(MOST_OF_A_URL)];
-        let function = row.function.name();
-        let value = json!({ "function": function, "url": url, "instruction": row.instruction }).to_string();
-        let headers = headers(row, code, reason, SystemTime::now());
-        let record = BaseRecord::to(&self.topic).key(url).payload(&value).headers(headers);
+        let letter = Letter::of(row);
+        let headers = headers(row, letter.is_truncated, code, reason, SystemTime::now());
+        let record = BaseRecord::to(&self.topic)
+            .key(letter.key)
+            .payload(&letter.value)
+            .headers(headers);
         if let Err((error, record)) = self.producer.send(record) {
             lost(record.payload.map_or(0, String::len), &error);
         }
     }
 }
 
-fn headers(row: &Row, code: &str, reason: &str, now: SystemTime) -> OwnedHeaders {
+/// What a letter says of its row.
+struct Letter<'a> {
+    key: &'a str,
+    value: String,
+    /// Whether the value has less than the row.
+    is_truncated: bool,
+}
+
+impl<'a> Letter<'a> {
+    fn of(row: &'a Row) -> Self {
+        let url = fitting(&row.url, MOST_OF_A_URL);
+        let instruction = row.instruction.as_deref();
+        let fitting_instruction = instruction.map(|text| fitting(text, MOST_OF_AN_INSTRUCTION));
+        let function = row.function.name();
+        Self {
+            key: &row.url[..row.url.floor_char_boundary(MOST_OF_A_KEY)],
+            value: json!({ "function": function, "url": url, "instruction": fitting_instruction }).to_string(),
+            is_truncated: url.len() < row.url.len() || fitting_instruction != instruction,
+        }
+    }
+}
+
+/// As much of the beginning of `text` as takes at most `most` bytes in JSON, where some characters are written as several.
+fn fitting(text: &str, most: usize) -> &str {
+    let mut taken = 0;
+    let end = text.char_indices().find(|&(_, character)| {
+        taken += match character {
+            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+            '\0'..='\u{1f}' => "\\u0000".len(),
+            _ => character.len_utf8(),
+        };
+        taken > most
+    });
+    end.map_or(text, |(end, _)| &text[..end])
+}
+
+fn headers(row: &Row, is_truncated: bool, code: &str, reason: &str, now: SystemTime) -> OwnedHeaders {
     let function = row.function.name();
     let time = humantime::format_rfc3339_millis(now).to_string();
     let mut named = vec![
@@ -168,7 +208,7 @@ fn headers(row: &Row, code: &str, reason: &str, now: SystemTime) -> OwnedHeaders
         ("sightstream.stage", "embed"),
         ("sightstream.table", function),
     ];
-    if row.url.len() > MOST_OF_A_URL {
+    if is_truncated {
         named.push(("sightstream.truncated", "true"));
     }
     let headers = OwnedHeaders::new_with_capacity(named.len());
@@ -256,15 +296,50 @@ mod tests {
         }
     }
 
+    fn row(url: &str, instruction: Option<&str>) -> Row {
+        Row {
+            function: Function::Embed,
+            url: url.to_owned(),
+            instruction: instruction.map(str::to_owned),
+            met_timeout: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_letter_fits_whatever_its_row_holds() {
+        for filler in ["\"", "\u{1}", "x", "ä", "\\", "\n"] {
+            let url = format!("data:,{}", filler.repeat((2 << 20) / filler.len()));
+            let instruction = filler.repeat(1 << 20);
+            let long = row(&url, Some(&instruction));
+            let letter = Letter::of(&long);
+            let size = letter.key.len() + letter.value.len();
+            assert!(letter.is_truncated && size < 900_000, "{filler:?}: {size}");
+            let read: serde_json::Value = serde_json::from_str(&letter.value).expect("JSON");
+            let (read_url, read_instruction) = (read["url"].as_str(), read["instruction"].as_str());
+            assert!(read_url.is_some_and(|read| url.starts_with(read) && read.len() > 20 << 10));
+            assert!(read_instruction.is_some_and(|read| instruction.starts_with(read) && read.len() > 5 << 10));
+            assert!(url.starts_with(letter.key));
+        }
+        let long = row("a.png", Some(&"x".repeat(MOST_OF_AN_INSTRUCTION + 1)));
+        assert!(Letter::of(&long).is_truncated, "for either");
+    }
+
+    #[test]
+    fn a_letter_has_the_whole_of_a_short_row() {
+        let row = row("a \"b\"\n.png", None);
+        let letter = Letter::of(&row);
+        assert_eq!((letter.key, letter.is_truncated), ("a \"b\"\n.png", false));
+        let read: serde_json::Value = serde_json::from_str(&letter.value).expect("JSON");
+        assert_eq!(
+            read,
+            json!({ "function": "embed", "url": "a \"b\"\n.png", "instruction": null })
+        );
+    }
+
     #[test]
     fn headers_are_those_that_the_command_reads() {
-        let row = Row {
-            function: Function::Embed,
-            url: "x".repeat(MOST_OF_A_URL + 1),
-            instruction: None,
-            met_timeout: Default::default(),
-        };
-        let headers = headers(&row, "not_found", "a.png: not found", SystemTime::UNIX_EPOCH);
+        let row = row("a.png", None);
+        let headers = headers(&row, true, "not_found", "a.png: not found", SystemTime::UNIX_EPOCH);
         let read: Vec<(&str, &str)> = headers
             .iter()
             .map(|header| {
