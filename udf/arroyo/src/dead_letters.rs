@@ -125,17 +125,7 @@ impl DeadLetters {
     /// # Errors
     /// A setting that librdkafka does not take.
     pub fn open(target: &Target) -> Result<Self, String> {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &target.servers)
-            .set("client.id", "sightstream-arroyo")
-            .set("enable.idempotence", "true")
-            .set("queue.buffering.max.kbytes", "65536")
-            .set("linger.ms", "50");
-        for (name, value) in &target.client {
-            config.set(name, value);
-        }
-        let producer = ThreadedProducer::from_config_and_context(&config, Deliveries)
+        let producer = ThreadedProducer::from_config_and_context(&config(target), Deliveries)
             .map_err(|error| format!("SIGHTSTREAM_DEAD_LETTER_TOPIC: {error}"))?;
         static PRODUCER: OnceLock<ThreadedProducer<Deliveries>> = OnceLock::new();
         let producer = PRODUCER.get_or_init(|| producer);
@@ -158,6 +148,23 @@ impl DeadLetters {
             lost(record.payload.map_or(0, String::len), &error);
         }
     }
+}
+
+fn config(target: &Target) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &target.servers)
+        .set("client.id", "sightstream-arroyo")
+        .set("acks", "all")
+        // After some errors an idempotent producer takes nothing any more, for as long as the process lives. A letter may come
+        // twice anyway.
+        .set("enable.idempotence", "false")
+        .set("queue.buffering.max.kbytes", "65536")
+        .set("linger.ms", "50");
+    for (name, value) in &target.client {
+        config.set(name, value);
+    }
+    config
 }
 
 /// What a letter says of its row.
@@ -294,6 +301,17 @@ mod tests {
                 "{reason}"
             );
         }
+    }
+
+    #[test]
+    fn one_fatal_error_does_not_end_all_letters_and_settings_of_the_target_win() {
+        let target = Target::parse("kafka://a:1/dead?linger.ms=7", None).expect("a target");
+        let config = config(&target);
+        assert_eq!(
+            (config.get("enable.idempotence"), config.get("acks")),
+            (Some("false"), Some("all"))
+        );
+        assert_eq!(config.get("linger.ms"), Some("7"));
     }
 
     fn row(url: &str, instruction: Option<&str>) -> Row {
