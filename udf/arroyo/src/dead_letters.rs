@@ -10,7 +10,7 @@
 use std::ffi::c_int;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use metrics::{Unit, counter, describe_counter};
 use percent_encoding::percent_decode_str;
@@ -22,6 +22,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use serde_json::json;
 
 use crate::row::Row;
+use crate::tell::Budget;
 
 const LOST: &str = "sightstream_dead_letters_lost_total";
 
@@ -91,8 +92,11 @@ impl Target {
     }
 }
 
-/// Counts letters that are lost.
-struct Deliveries;
+/// Counts letters that are lost, and tells of some.
+#[derive(Default)]
+struct Deliveries {
+    log: Mutex<Budget>,
+}
 
 impl ClientContext for Deliveries {}
 
@@ -101,15 +105,20 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, letter)) = result {
-            lost(letter.payload().map_or(0, <[u8]>::len), error);
+            self.lost(letter.payload().map_or(0, <[u8]>::len), error);
         }
     }
 }
 
-/// Tells of a letter that is lost. Its row was told of already, as far as the log has room for it.
-fn lost(bytes: usize, error: &KafkaError) {
-    counter!(LOST).increment(1);
-    tracing::error!(%error, bytes, "a dead letter is lost");
+impl Deliveries {
+    /// Tells of a letter that is lost. Its row was told of already, as far as the log has room for it.
+    fn lost(&self, bytes: usize, error: &KafkaError) {
+        counter!(LOST).increment(1);
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left_out) = log.take(Instant::now()) {
+            tracing::error!(%error, bytes, left_out, "a dead letter is lost");
+        }
+    }
 }
 
 /// Sends letters.
@@ -125,7 +134,7 @@ impl DeadLetters {
     /// # Errors
     /// A setting that librdkafka does not take.
     pub fn open(target: &Target) -> Result<Self, String> {
-        let producer = ThreadedProducer::from_config_and_context(&config(target), Deliveries)
+        let producer = ThreadedProducer::from_config_and_context(&config(target), Deliveries::default())
             .map_err(|error| format!("SIGHTSTREAM_DEAD_LETTER_TOPIC: {error}"))?;
         static PRODUCER: OnceLock<ThreadedProducer<Deliveries>> = OnceLock::new();
         let producer = PRODUCER.get_or_init(|| producer);
@@ -145,7 +154,8 @@ impl DeadLetters {
             .payload(&letter.value)
             .headers(headers);
         if let Err((error, record)) = self.producer.send(record) {
-            lost(record.payload.map_or(0, String::len), &error);
+            let bytes = record.payload.map_or(0, String::len);
+            self.producer.context().lost(bytes, &error);
         }
     }
 }

@@ -13,7 +13,7 @@ const UNDER_WAY: &str = "sightstream_udf_rows_under_way";
 const READY: &str = "sightstream_udf_ready";
 const DEAD_LETTERS: &str = "sightstream_dead_letters_total";
 
-/// The most lines about failed rows in a [`WINDOW`].
+/// The most lines of a kind in a [`WINDOW`].
 const LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -93,9 +93,9 @@ impl Teller {
     }
 }
 
-/// How much of the log failed rows may take.
+/// How much of the log one kind of line may take.
 #[derive(Debug, Default)]
-struct Budget {
+pub struct Budget {
     since: Option<Instant>,
     lines: u32,
     left_out: u64,
@@ -103,7 +103,7 @@ struct Budget {
 
 impl Budget {
     /// Whether a line may be written now, and how many were not since the last one.
-    fn take(&mut self, now: Instant) -> Option<u64> {
+    pub fn take(&mut self, now: Instant) -> Option<u64> {
         if self
             .since
             .is_none_or(|since| now.saturating_duration_since(since) >= WINDOW)
