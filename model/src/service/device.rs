@@ -70,6 +70,9 @@ pub(super) fn spawn(
     Ok(watch)
 }
 
+/// How long the queue is waited for at least before the model may be given up: a shorter wait is a thread that spins.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
+
 struct Device<B> {
     backend: B,
     busy: BusyClock,
@@ -107,7 +110,8 @@ fn known_good() -> ModelInput {
 
 impl<B: Backend> Device<B> {
     fn run(&mut self, queue: &Queue, flights: &Flights) {
-        let patience = self.idle_release.unwrap_or(BusyClock::WINDOW).min(BusyClock::WINDOW);
+        let patience = self.idle_release.unwrap_or(BusyClock::WINDOW);
+        let patience = patience.clamp(SHORTEST_PATIENCE, BusyClock::WINDOW);
         loop {
             match queue.next(patience) {
                 Next::Batch(batch) => {

@@ -77,7 +77,14 @@ impl Plugin {
                 DEADLINE
             }
         };
-        let services = Arc::new(Services::new(settings::read()));
+        if let Err(error) = settings::eager_start() {
+            tracing::error!("{error}");
+        }
+        let encoder = settings::read::<EncoderArgs>();
+        for told in encoder.iter().flat_map(|args| settings::without_effect(args, deadline)) {
+            tracing::warn!("{told}");
+        }
+        let services = Arc::new(Services::new(encoder));
         let (embeds, lists) = (Arc::clone(&services), services);
         let rows = Rows {
             line: Line::new(),
@@ -141,9 +148,6 @@ struct Services {
 
 impl Services {
     fn new(args: Result<EncoderArgs, String>) -> Self {
-        if args.as_ref().is_ok_and(|args| args.memory_limit.is_some()) {
-            tracing::warn!("SIGHTSTREAM_MEMORY_LIMIT means nothing here: the process is Arroyo's");
-        }
         Self {
             args,
             fetcher: Mutex::default(),

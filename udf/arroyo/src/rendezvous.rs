@@ -136,7 +136,8 @@ fn own_interface(object: &Object, handle: *mut c_void) -> Option<&'static Interf
 static LOADED: extern "C" fn() = {
     extern "C" fn loaded() {
         stay_loaded();
-        if crate::settings::eager_start() {
+        // Nobody can be told of a wrong value here: `Plugin::start` does.
+        if crate::settings::eager_start().unwrap_or(false) {
             // Whoever loads waits for this function, and other loads wait for both.
             let begun = std::thread::Builder::new().name("sightstream-begin".into()).spawn(|| {
                 (interface().begin)();

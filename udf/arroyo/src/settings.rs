@@ -1,18 +1,19 @@
 //! The settings, from the environment alone. Names and values are those of the command; each group is read for itself, so
 //! that one wrong value leaves the other groups usable.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::{Arg, Args, Command};
-use sightstream_settings::values;
+use sightstream_settings::{DecoderChoice, EncoderArgs, values};
 
 /// Settings of the plugin itself.
 #[derive(Debug, Args)]
 pub struct PluginArgs {
     /// How long a row may take once those that were ahead of it are done; then it is NULL
-    #[arg(long, env = "SIGHTSTREAM_UDF_DEADLINE", default_value = "60m", value_parser = values::duration)]
+    #[arg(long, env = "SIGHTSTREAM_UDF_DEADLINE", default_value = "60m", value_parser = deadline)]
     pub udf_deadline: Duration,
 }
 
@@ -32,29 +33,84 @@ pub struct TellingArgs {
     pub kafka: Option<String>,
 }
 
+/// A setting of the command's that means nothing in a process that is not its own.
+const MEMORY_LIMIT: &str = "SIGHTSTREAM_MEMORY_LIMIT";
+
+/// The timeout in the files for Arroyo, before which a call ends.
+const FUNCTION_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A deadline of nothing would make every row NULL.
+fn deadline(text: &str) -> Result<Duration, String> {
+    match values::duration(text)? {
+        Duration::ZERO => Err("write a duration above 0, as in 30m".to_owned()),
+        deadline => Ok(deadline),
+    }
+}
+
 /// Reads a group.
 ///
 /// # Errors
 /// A sentence that names the variable.
 pub fn read<T: Args>() -> Result<T, String> {
-    let command = T::augment_args(Command::new("sightstream").no_binary_name(true));
+    let command = command::<T>();
     let matches = command.try_get_matches_from(std::iter::empty::<&str>());
     matches
         .and_then(|matches| T::from_arg_matches(&matches))
         .map_err(|error| sentence(&error.to_string()))
 }
 
-/// Whether the model is to be loaded before the first row. Read when the dylib is loaded, where nobody can be told of a wrong
-/// value: that is no.
-pub fn eager_start() -> bool {
+fn command<T: Args>() -> Command {
+    let command = T::augment_args(Command::new("sightstream").no_binary_name(true));
+    // What means nothing cannot be wrong.
+    command.mut_args(|arg| match arg.get_env() == Some(OsStr::new(MEMORY_LIMIT)) {
+        true => arg.env(None::<&'static str>),
+        false => arg,
+    })
+}
+
+/// Whether the model is to be loaded before the first row; no where nothing is said.
+///
+/// # Errors
+/// A sentence that names the variable.
+pub fn eager_start() -> Result<bool, String> {
+    std::env::var_os("SIGHTSTREAM_EAGER_START").map_or(Ok(false), |text| boolish(&text))
+}
+
+fn boolish(text: &OsStr) -> Result<bool, String> {
     let (command, argument) = (Command::new("sightstream"), Arg::new("eager_start"));
-    std::env::var_os("SIGHTSTREAM_EAGER_START")
-        .and_then(|text| {
-            BoolishValueParser::new()
-                .parse_ref(&command, Some(&argument), &text)
-                .ok()
-        })
-        .unwrap_or(false)
+    let parsed = BoolishValueParser::new().parse_ref(&command, Some(&argument), text);
+    parsed.map_err(|_| {
+        let text = text.to_string_lossy();
+        format!("SIGHTSTREAM_EAGER_START cannot be '{text}': write true or false; it is taken for false")
+    })
+}
+
+/// What is set and does not do what it seems to.
+pub fn without_effect(encoder: &EncoderArgs, deadline: Duration) -> Vec<String> {
+    let mut told = Vec::new();
+    if std::env::var_os(MEMORY_LIMIT).is_some() {
+        told.push(format!("{MEMORY_LIMIT} means nothing here: the process is Arroyo's"));
+    }
+    let in_process = encoder.decode_worker.is_none() || encoder.decoder == Some(DecoderChoice::InProcess);
+    for (is_set, name) in [
+        (encoder.decode_memory.is_some(), "SIGHTSTREAM_DECODE_MEMORY"),
+        (encoder.decode_timeout.is_some(), "SIGHTSTREAM_DECODE_TIMEOUT"),
+    ] {
+        if is_set && in_process {
+            told.push(format!(
+                "{name} has no effect, because media are decoded in this process; name an executable to decode with \
+                 (SIGHTSTREAM_DECODE_WORKER)"
+            ));
+        }
+    }
+    if deadline >= FUNCTION_TIMEOUT {
+        let deadline = humantime::format_duration(deadline);
+        told.push(format!(
+            "SIGHTSTREAM_UDF_DEADLINE is {deadline}, but a row ends before the function's own timeout, which is 24 hours unless \
+             its file was changed"
+        ));
+    }
+    told
 }
 
 /// What clap says, of a variable instead of a flag.
@@ -96,5 +152,50 @@ mod tests {
         assert_eq!(args.udf_deadline, Duration::from_secs(3600));
         let told: TellingArgs = read().expect("nothing is needed");
         assert!(told.metrics_address.is_none() && told.dead_letter_topic.is_none());
+    }
+
+    #[test]
+    fn a_deadline_of_nothing_is_refused() {
+        assert_eq!(deadline("30m"), Ok(Duration::from_secs(1800)));
+        assert!(deadline("0s").is_err_and(|why| why.contains("above 0")));
+        assert!(deadline("soon").is_err());
+    }
+
+    #[test]
+    fn a_wrong_eager_start_is_told() {
+        assert_eq!(boolish(OsStr::new("yes")), Ok(true));
+        assert_eq!(boolish(OsStr::new("0")), Ok(false));
+        let told = boolish(OsStr::new("soon")).expect_err("neither");
+        assert!(
+            told.contains("SIGHTSTREAM_EAGER_START") && told.contains("'soon'"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn the_memory_limit_is_not_read() {
+        let command = command::<EncoderArgs>();
+        let read: Vec<&OsStr> = command.get_arguments().filter_map(Arg::get_env).collect();
+        assert!(!read.contains(&OsStr::new(MEMORY_LIMIT)) && read.contains(&OsStr::new("SIGHTSTREAM_MODEL")));
+    }
+
+    #[test]
+    fn settings_without_effect_are_told() {
+        let mut encoder = EncoderArgs {
+            decode_memory: Some(1 << 30),
+            ..EncoderArgs::default()
+        };
+        let told = without_effect(&encoder, Duration::from_secs(3600));
+        assert!(
+            told.len() == 1 && told[0].contains("SIGHTSTREAM_DECODE_MEMORY"),
+            "{told:?}"
+        );
+        encoder.decode_worker = Some("/usr/bin/sightstream".into());
+        assert_eq!(without_effect(&encoder, Duration::from_secs(3600)), [""; 0]);
+        let told = without_effect(&encoder, FUNCTION_TIMEOUT);
+        assert!(
+            told.len() == 1 && told[0].contains("SIGHTSTREAM_UDF_DEADLINE"),
+            "{told:?}"
+        );
     }
 }
