@@ -7,7 +7,7 @@
 use std::ffi::{CStr, c_char, c_void};
 
 /// The name of the exported function that gives a dylib's [`Interface`].
-pub const SYMBOL: &CStr = c"sightstream_arroyo_interface_v1";
+pub const SYMBOL: &CStr = c"sightstream_arroyo_interface_v2";
 
 /// The type of the function that [`SYMBOL`] names.
 pub type GetInterface = extern "C" fn() -> *const Interface;
@@ -30,11 +30,11 @@ pub struct Interface {
     ///
     /// The pointers of the call must be those of texts that live until this returns.
     pub submit: unsafe extern "C" fn(call: *const Call, reply: Reply) -> *mut c_void,
-    /// Gives a ticket back: the call is over, or given up, and then `reply.done` is called soon after. `met_timeout` is not 0
-    /// where it was given up because Arroyo's own timeout was near.
+    /// Gives a ticket back: the call is over, or given up, and then `reply.done` is called soon after. `why` is [`DROPPED`],
+    /// [`MET_TIMEOUT`] or [`PANICKED`]; it says nothing of a call that is over.
     ///
     /// The ticket must be one of `submit` that was not given back.
-    pub release: unsafe extern "C" fn(ticket: *mut c_void, met_timeout: u32),
+    pub release: unsafe extern "C" fn(ticket: *mut c_void, why: u32),
 }
 
 // SAFETY: the pointer is that of a constant text.
@@ -44,6 +44,13 @@ unsafe impl Sync for Interface {}
 pub const EMBED: u32 = 1;
 /// See [`EMBED`].
 pub const SEGMENTS: u32 = 2;
+
+/// Why a call is given up: its pipeline does not want it any more.
+pub const DROPPED: u32 = 0;
+/// Arroyo's own timeout is near.
+pub const MET_TIMEOUT: u32 = 1;
+/// Waiting for it panicked.
+pub const PANICKED: u32 = 2;
 
 /// A call: one row.
 #[repr(C)]

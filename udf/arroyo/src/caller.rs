@@ -1,13 +1,15 @@
 //! A call as Arroyo makes it: a future that asks whoever has the service, and waits without holding the subtask's only thread.
 
 use std::ffi::c_void;
+use std::mem;
 use std::panic::AssertUnwindSafe;
+use std::ptr;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::oneshot;
 
-use crate::abi::{Call, Interface, Reply, Text};
+use crate::abi::{self, Call, Interface, Reply, Text};
 use crate::rendezvous::interface;
 
 /// How long before Arroyo's timeout a call is given up: its thread may be late by so much.
@@ -17,29 +19,39 @@ fn margin(timeout: Duration) -> Duration {
 
 /// The value of a call; `None` is NULL, and why is told by then. It never panics, and ends before `timeout`.
 pub async fn call(function: u32, url: &str, instruction: Option<&str>, timeout: Duration) -> Option<Vec<u8>> {
-    let asked = AssertUnwindSafe(asked(function, url, instruction, timeout));
+    let asked = AssertUnwindSafe(async { asked(interface(), function, url, instruction, timeout).await });
     // A panic would end the worker. The hook has told it.
     asked.catch_unwind().await.unwrap_or(None)
 }
 
-async fn asked(function: u32, url: &str, instruction: Option<&str>, timeout: Duration) -> Option<Vec<u8>> {
+async fn asked(
+    interface: &'static Interface,
+    function: u32,
+    url: &str,
+    instruction: Option<&str>,
+    timeout: Duration,
+) -> Option<Vec<u8>> {
     let (answer, mut answered) = oneshot::channel();
-    let mut ticket = Ticket::submit(interface(), function, url, instruction, answer);
-    match tokio::time::timeout(timeout - margin(timeout), &mut answered).await {
-        // A reply that was dropped without a value is none.
-        Ok(value) => value.unwrap_or(None),
+    let mut ticket = Ticket::submit(interface, function, url, instruction, answer);
+    let margin = margin(timeout);
+    let value = match tokio::time::timeout(timeout - margin, &mut answered).await {
+        Ok(value) => value,
         Err(_) => {
-            ticket.met_timeout = true;
-            None
+            ticket.give_back(abi::MET_TIMEOUT);
+            // The row may have had its value, and been counted so, at that moment. Either way there is an answer now.
+            let answered = tokio::time::timeout(margin / 2, answered).await;
+            answered.unwrap_or(Ok(None))
         }
-    }
+    };
+    // A reply that was dropped without a value is none.
+    value.unwrap_or(None)
 }
 
 /// A call that was handed over. Dropping it gives the call up: Arroyo drops those of a pipeline that stops.
 struct Ticket {
     interface: &'static Interface,
+    /// Null once it was given back.
     ticket: *mut c_void,
-    met_timeout: bool,
 }
 
 // SAFETY: the interface's functions may be called from any thread.
@@ -64,18 +76,23 @@ impl Ticket {
         };
         // SAFETY: the texts live until it returns.
         let ticket = unsafe { (interface.submit)(&call, reply) };
-        Self {
-            interface,
-            ticket,
-            met_timeout: false,
-        }
+        Self { interface, ticket }
+    }
+
+    /// Gives the call up, unless it is over. Once.
+    fn give_back(&mut self, why: u32) {
+        let ticket = mem::replace(&mut self.ticket, ptr::null_mut());
+        // SAFETY: it is the ticket of `submit`, or null once that was given back.
+        unsafe { (self.interface.release)(ticket, why) }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // SAFETY: it is the ticket of `submit`, and given back here only.
-        unsafe { (self.interface.release)(self.ticket, self.met_timeout.into()) }
+        self.give_back(match std::thread::panicking() {
+            true => abi::PANICKED,
+            false => abi::DROPPED,
+        });
     }
 }
 
@@ -89,4 +106,54 @@ unsafe extern "C" fn done(context: *mut c_void, value: *const u8, length: usize)
     });
     // A call that was given up has nobody who listens.
     let _ = answer.send(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A service that has the value at the very moment at which the call is given up.
+    mod late {
+        use super::*;
+
+        pub static WHY: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+        pub unsafe extern "C" fn submit(_: *const Call, reply: Reply) -> *mut c_void {
+            Box::into_raw(Box::new(reply)).cast()
+        }
+
+        pub unsafe extern "C" fn release(ticket: *mut c_void, why: u32) {
+            if !ticket.is_null() {
+                WHY.lock().expect("one test").push(why);
+                // SAFETY: `submit` made it, and it is given back once.
+                let reply = unsafe { Box::from_raw(ticket.cast::<Reply>()) };
+                // SAFETY: the context is its own, and this is the only time.
+                unsafe { (reply.done)(reply.context, [7].as_ptr(), 1) }
+            }
+        }
+    }
+
+    extern "C" fn begin() {}
+
+    static LATE: Interface = Interface {
+        build: abi::BUILD.as_ptr(),
+        begin,
+        submit: late::submit,
+        release: late::release,
+    };
+
+    #[tokio::test]
+    async fn a_value_that_comes_with_the_timeout_is_not_lost_and_a_panic_is_told() {
+        let timeout = Duration::from_millis(50);
+        assert_eq!(asked(&LATE, abi::EMBED, "data:,x", None, timeout).await, Some(vec![7]));
+        let panics = async {
+            let (answer, _answered) = oneshot::channel();
+            let _ticket = Ticket::submit(&LATE, abi::EMBED, "data:,x", None, answer);
+            panic!("on purpose");
+        };
+        assert!(AssertUnwindSafe(panics).catch_unwind().await.is_err());
+        assert_eq!(*late::WHY.lock().expect("one test"), [abi::MET_TIMEOUT, abi::PANICKED]);
+    }
 }

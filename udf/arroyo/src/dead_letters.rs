@@ -329,7 +329,7 @@ mod tests {
             function: Function::Embed,
             url: url.to_owned(),
             instruction: instruction.map(str::to_owned),
-            met_timeout: Default::default(),
+            given_up: Default::default(),
         }
     }
 

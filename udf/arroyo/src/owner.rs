@@ -3,12 +3,12 @@
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::task::AbortHandle;
 
-use crate::abi::{BUILD, Call, EMBED, Interface, Reply, SEGMENTS};
+use crate::abi::{BUILD, Call, DROPPED, EMBED, Interface, Reply, SEGMENTS};
 use crate::plugin::Plugin;
 use crate::row::{Function, Row};
 
@@ -50,7 +50,7 @@ extern "C" fn begin() {
 /// A call under way. It belongs to the caller, who gives it back.
 struct Ticket {
     task: AbortHandle,
-    met_timeout: Arc<AtomicBool>,
+    given_up: Arc<AtomicU32>,
 }
 
 unsafe extern "C" fn submit(call: *const Call, reply: Reply) -> *mut c_void {
@@ -68,15 +68,15 @@ unsafe extern "C" fn submit(call: *const Call, reply: Reply) -> *mut c_void {
             _ => return None,
         };
         let plugin = plugin()?;
-        let met_timeout = Arc::new(AtomicBool::new(false));
+        let given_up = Arc::new(AtomicU32::new(DROPPED));
         let row = Row {
             function,
             url: url?,
             instruction,
-            met_timeout: Arc::clone(&met_timeout),
+            given_up: Arc::clone(&given_up),
         };
         let task = plugin.spawn(row, move |value| answer.give(value));
-        Some(Box::new(Ticket { task, met_timeout }))
+        Some(Box::new(Ticket { task, given_up }))
     }));
     submitted
         .ok()
@@ -84,14 +84,14 @@ unsafe extern "C" fn submit(call: *const Call, reply: Reply) -> *mut c_void {
         .map_or(ptr::null_mut(), |ticket| Box::into_raw(ticket).cast())
 }
 
-unsafe extern "C" fn release(ticket: *mut c_void, met_timeout: u32) {
+unsafe extern "C" fn release(ticket: *mut c_void, why: u32) {
     if ticket.is_null() {
         return;
     }
     let _ = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: it is a ticket of `submit`, which is given back once.
         let ticket = unsafe { Box::from_raw(ticket.cast::<Ticket>()) };
-        ticket.met_timeout.store(met_timeout != 0, Ordering::Release);
+        ticket.given_up.store(why, Ordering::Release);
         // Nothing happens to one that has ended.
         ticket.task.abort();
     }));

@@ -12,7 +12,7 @@ use crate::owner;
 
 /// The interface of this dylib.
 #[unsafe(no_mangle)]
-extern "C" fn sightstream_arroyo_interface_v1() -> *const Interface {
+extern "C" fn sightstream_arroyo_interface_v2() -> *const Interface {
     &owner::INTERFACE
 }
 
@@ -33,7 +33,7 @@ pub fn stay_loaded() {
         dli_sname: ptr::null(),
         dli_saddr: ptr::null_mut(),
     };
-    let here = sightstream_arroyo_interface_v1 as *const c_void;
+    let here = sightstream_arroyo_interface_v2 as *const c_void;
     // SAFETY: `found` may be written to, and the name that it then holds lives as long as the object, which is this one.
     // In an executable that has this code linked in there is nothing to keep, and `dlopen` says so.
     unsafe {

@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::{Either, select};
 use sightstream_model::service::{EmbedError, EmbeddingService};
 
+use crate::abi;
 use crate::line::{End, Line, Place};
 use crate::supervisor::Supervisor;
 use crate::tell::Teller;
@@ -41,8 +42,8 @@ pub struct Row {
     pub url: String,
     /// The instruction; `None` for the modality's default.
     pub instruction: Option<String>,
-    /// Whether it was given up because Arroyo's timeout was near, and not because its pipeline stops.
-    pub met_timeout: Arc<AtomicBool>,
+    /// Why it was given up, if it was: [`abi::DROPPED`](crate::abi::DROPPED) and its like.
+    pub given_up: Arc<AtomicU32>,
 }
 
 /// Why a row is NULL.
@@ -81,23 +82,24 @@ struct UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let met_timeout = !self.told && self.row.met_timeout.load(Ordering::Acquire);
-        self.rows.line.leave(if met_timeout { End::Late } else { self.end });
+        let given_up = (!self.told).then(|| self.row.given_up.load(Ordering::Acquire));
+        let end = match given_up {
+            Some(abi::MET_TIMEOUT) => End::Late,
+            _ => self.end,
+        };
+        self.rows.line.leave(end);
         let (teller, row) = (&self.rows.teller, &self.row);
         teller.under_way(self.rows.line.under_way());
-        if self.told {
-            return;
-        }
-        if std::thread::panicking() {
-            teller.failed(
-                row,
-                &Failure::of_plugin("panicked", "the plugin panicked, which is a bug of it"),
-            );
-        } else if met_timeout {
-            let reason = "the function's timeout is near; rows are under way for so long that it should be raised";
-            teller.failed(row, &Failure::of_plugin("deadline", reason));
-        } else {
-            teller.cancelled(row);
+        let panicked = || Failure::of_plugin("panicked", "the plugin panicked, which is a bug of it");
+        match given_up {
+            None => {}
+            Some(_) if std::thread::panicking() => teller.failed(row, &panicked()),
+            Some(abi::PANICKED) => teller.failed(row, &panicked()),
+            Some(abi::MET_TIMEOUT) => {
+                let reason = "the function's timeout is near; rows are under way for so long that it should be raised";
+                teller.failed(row, &Failure::of_plugin("deadline", reason));
+            }
+            Some(_) => teller.cancelled(row),
         }
     }
 }
