@@ -12,11 +12,19 @@ pub const SYMBOL: &CStr = c"sightstream_arroyo_interface_v2";
 /// The type of the function that [`SYMBOL`] names.
 pub type GetInterface = extern "C" fn() -> *const Interface;
 
-/// Which version of this crate a dylib was built of. Two versions may give different vectors, so each serves itself.
-pub const BUILD: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+/// What a dylib was built of: this crate's version, and what its vectors were computed with. Two builds may give different vectors,
+/// so each serves itself.
+pub const BUILD: &CStr = match CStr::from_bytes_with_nul(BUILD_BYTES) {
     Ok(build) => build,
-    Err(_) => panic!("a version holds no zero byte"),
+    Err(_) => panic!("neither a version nor a feature holds a zero byte"),
 };
+
+#[cfg(not(feature = "cuda"))]
+const BUILD_BYTES: &[u8] = concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes();
+
+/// One without it would keep the GPU from all others, where it is loaded first.
+#[cfg(feature = "cuda")]
+const BUILD_BYTES: &[u8] = concat!(env!("CARGO_PKG_VERSION"), "+cuda\0").as_bytes();
 
 /// The functions of a dylib that has a service, or could start one.
 #[repr(C)]
@@ -105,3 +113,15 @@ pub struct Reply {
 
 // SAFETY: whoever makes one promises that `done` may be called from any thread.
 unsafe impl Send for Reply {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_for_gpus_is_another_one() {
+        let build = BUILD.to_str().expect("a text");
+        assert!(build.starts_with(env!("CARGO_PKG_VERSION")), "{build}");
+        assert_eq!(build.ends_with("+cuda"), cfg!(feature = "cuda"));
+    }
+}
