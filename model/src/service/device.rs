@@ -100,6 +100,12 @@ impl Failure {
 /// The device encodes nothing any more.
 struct Lost(String);
 
+/// Tells of it. What all requests get from then on.
+fn stopped(Lost(message): &Lost) -> EmbedError {
+    tracing::error!(message, "the device is lost: the embedding service stops");
+    EmbedError::Stopped(format!("the device is lost: {message}"))
+}
+
 /// An input that every checkpoint can encode: one token of text.
 fn known_good() -> ModelInput {
     ModelInput {
@@ -113,36 +119,45 @@ impl<B: Backend> Device<B> {
         let patience = self.idle_release.unwrap_or(BusyClock::WINDOW);
         let patience = patience.clamp(SHORTEST_PATIENCE, BusyClock::WINDOW);
         loop {
-            match queue.next(patience) {
+            let lost = match queue.next(patience) {
                 Next::Batch(batch) => {
-                    if let Err(lost) = self.encode(batch) {
-                        flights.stop(&lost);
-                        queue.close();
-                        return;
-                    }
+                    let encoded = self.encode(batch);
                     self.used = Instant::now();
+                    encoded
                 }
                 Next::Idle if flights.is_empty() => self.rest(),
                 // It is fetched or preprocessed, and will want the model.
-                Next::Idle => self.used = Instant::now(),
+                Next::Idle => {
+                    self.used = Instant::now();
+                    Ok(())
+                }
                 Next::Closed => return,
+            };
+            if let Err(stopped) = lost {
+                flights.stop(&stopped);
+                queue.close();
+                return;
             }
             self.busy.publish(Instant::now());
         }
     }
 
-    /// Gives the model up, if no request came for long enough.
-    fn rest(&mut self) {
+    /// Gives the model up, if no request came for long enough. The error is that of a device that is lost.
+    fn rest(&mut self) -> Result<(), EmbedError> {
         let Some(after) = self.idle_release.filter(|&after| self.used.elapsed() >= after) else {
-            return;
+            return Ok(());
         };
         if self.watch.is_released() {
-            return;
+            return Ok(());
         }
-        self.backend.release();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.backend.release())) {
+            let panic = panic_message(&*panic);
+            return Err(stopped(&Lost(format!("giving the model up panicked: {panic}"))));
+        }
         self.watch.set_released(true);
         metrics::model_loaded(false);
         tracing::info!(?after, "no request came: the model is given up until the next one");
+        Ok(())
     }
 
     /// Takes the model again, where it was given up.
@@ -193,9 +208,8 @@ impl<B: Backend> Device<B> {
         );
         let outcomes = match outcomes {
             Ok(outcomes) => outcomes,
-            Err(Lost(message)) => {
-                tracing::error!(message, "the device is lost: the embedding service stops");
-                let stopped = EmbedError::Stopped(format!("the device is lost: {message}"));
+            Err(lost) => {
+                let stopped = stopped(&lost);
                 for waiting in batch.waiting {
                     waiting.answer(Err(stopped.clone()));
                 }

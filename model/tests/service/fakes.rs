@@ -9,7 +9,7 @@
 //! `kept/pages/number` is a document whose content can be told from others.
 
 use std::fs::File;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -65,6 +65,8 @@ pub struct Controls {
     pub prepares: Arc<AtomicUsize>,
     /// How often loading the model again is still refused.
     pub refusals: Arc<AtomicUsize>,
+    /// Whether giving the model up panics.
+    pub release_panics: Arc<AtomicBool>,
 }
 
 impl Controls {
@@ -126,6 +128,7 @@ pub fn start(options: ServiceOptions, hold: Hold) -> (EmbeddingService, Controls
     let (ended_sender, ended) = mpsc::channel();
     let prepares = Arc::new(AtomicUsize::new(0));
     let refusals = Arc::new(AtomicUsize::new(0));
+    let release_panics = Arc::new(AtomicBool::new(false));
     if !hold.fetches {
         fetches.add_permits(Semaphore::MAX_PERMITS / 2);
     }
@@ -142,6 +145,7 @@ pub fn start(options: ServiceOptions, hold: Hold) -> (EmbeddingService, Controls
         lost: false,
         released: false,
         refusals: Arc::clone(&refusals),
+        release_panics: Arc::clone(&release_panics),
     };
     let service = EmbeddingService::from_parts(backend, prepare, options).expect("the service starts");
     let controls = Controls {
@@ -152,6 +156,7 @@ pub fn start(options: ServiceOptions, hold: Hold) -> (EmbeddingService, Controls
         ended: Mutex::new(ended),
         prepares,
         refusals,
+        release_panics,
     };
     (service, controls)
 }
@@ -308,6 +313,7 @@ struct FakeBackend {
     /// Nothing may be encoded meanwhile.
     released: bool,
     refusals: Arc<AtomicUsize>,
+    release_panics: Arc<AtomicBool>,
 }
 
 impl Backend for FakeBackend {
@@ -347,6 +353,7 @@ impl Backend for FakeBackend {
 
     fn release(&mut self) {
         assert!(!self.released, "it was given up already");
+        assert!(!self.release_panics.load(Ordering::SeqCst), "the driver's bug");
         self.released = true;
     }
 

@@ -64,6 +64,19 @@ async fn a_model_that_cannot_be_loaded_again_fails_the_requests_of_that_try_alon
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_panic_while_it_is_given_up_stops_the_service_and_hangs_nobody() {
+    let (service, controls) = start(soon_idle(), Hold::default());
+    controls.release_panics.store(true, Ordering::SeqCst);
+    // It may have been given up before that, and is then there again.
+    let embedded = service.embed(&fine(1, 1), None).await;
+    assert!(matches!(embedded, Ok(_) | Err(EmbedError::Stopped(_))));
+    controls.until_ended();
+    let error = service.embed(&fine(1, 2), None).await.expect_err("the device is lost");
+    let message = "the device is lost: giving the model up panicked: the driver's bug";
+    assert_eq!(error, EmbedError::Stopped(message.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_real_checkpoint_gives_the_same_vectors_before_and_after() {
     let options = EncoderOptions {
         device: DeviceChoice::Cpu,
