@@ -105,7 +105,7 @@ impl Encoder {
             processor,
             fingerprint,
             model_name: files.name().to_string(),
-            origin: (files.place(), options.clone()),
+            origin: (files.place(), settled(options, &device, dtype)),
         })
     }
 
@@ -197,9 +197,35 @@ impl Encoder {
         (&self.origin.0, &self.origin.1)
     }
 
+    /// How it was loaded, with the device and the type that it has where they were left open: what is loaded again with these
+    /// gives vectors of one kind with its own, or fails.
+    pub fn options(&self) -> &EncoderOptions {
+        &self.origin.1
+    }
+
     /// The towers, for tests of their parts.
     pub fn backbone(&self) -> &Backbone {
         &self.backbone
+    }
+}
+
+/// `options` with what was left open as it was found.
+fn settled(options: &EncoderOptions, device: &Device, dtype: DType) -> EncoderOptions {
+    EncoderOptions {
+        device: match device.location() {
+            DeviceLocation::Cpu => DeviceChoice::Cpu,
+            DeviceLocation::Cuda { gpu_id } => DeviceChoice::Cuda(gpu_id),
+            // No choice names one.
+            DeviceLocation::Metal { .. } => options.device,
+        },
+        dtype: match dtype {
+            DType::F32 => Some(DtypeChoice::F32),
+            DType::F16 => Some(DtypeChoice::F16),
+            DType::BF16 => Some(DtypeChoice::Bf16),
+            // No choice names another.
+            _ => options.dtype,
+        },
+        ..options.clone()
     }
 }
 
@@ -337,5 +363,21 @@ mod tests {
                 .to_string()
                 .contains("bf16")
         );
+    }
+
+    #[test]
+    fn what_was_left_open_is_settled_when_it_is_loaded() {
+        let encoder = Encoder::load(&EncoderOptions {
+            min_pixels: Some(3136),
+            ..EncoderOptions::default()
+        });
+        let encoder = encoder.expect("the demo checkpoint is built in");
+        let settled = encoder.options();
+        assert_eq!(settled.device.to_string(), encoder.device());
+        let dtype = match settled.device {
+            DeviceChoice::Cpu => DtypeChoice::F32,
+            DeviceChoice::Auto | DeviceChoice::Cuda(_) => DtypeChoice::Bf16,
+        };
+        assert_eq!((settled.dtype, settled.min_pixels), (Some(dtype), Some(3136)));
     }
 }

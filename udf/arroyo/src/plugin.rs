@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use metrics::{Unit, describe_gauge, gauge};
 use sightstream_model::checkpoint::CheckpointFiles;
-use sightstream_model::encoder::Encoder;
+use sightstream_model::encoder::{Encoder, EncoderOptions};
 use sightstream_model::error::ModelError;
 use sightstream_model::fetch::Fetcher;
 use sightstream_model::isolation::DecoderIsolation;
@@ -144,6 +144,9 @@ struct Services {
     args: Result<EncoderArgs, String>,
     /// Shared by both services, so that a film whose parts are listed is fetched once.
     fetcher: Mutex<Option<Fetcher>>,
+    /// How the model was loaded first: where `auto` has found a GPU, a service that follows one that is lost does not compute
+    /// on the CPU instead.
+    settled: OnceLock<EncoderOptions>,
 }
 
 impl Services {
@@ -151,6 +154,7 @@ impl Services {
         Self {
             args,
             fetcher: Mutex::default(),
+            settled: OnceLock::new(),
         }
     }
 
@@ -188,7 +192,9 @@ impl Services {
         };
         let unusable = "the model cannot be used";
         let files = CheckpointFiles::locate(args.model.as_deref()).map_err(failed(unusable))?;
-        let encoder = Encoder::load_files(&files, &args.encoder_options()).map_err(failed(unusable))?;
+        let how = self.settled.get().cloned().unwrap_or_else(|| args.encoder_options());
+        let encoder = Encoder::load_files(&files, &how).map_err(failed(unusable))?;
+        self.settled.get_or_init(|| encoder.options().clone());
         let (model, device) = (encoder.model_name().to_owned(), encoder.device());
         let service = EmbeddingService::start(encoder, fetcher, options).map_err(failed(unusable))?;
         let labels = [
