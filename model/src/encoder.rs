@@ -84,13 +84,22 @@ impl Encoder {
     /// # Errors
     /// [`ModelError`], naming the file, tensor, field or option at fault.
     pub fn load_files(files: &CheckpointFiles, options: &EncoderOptions) -> Result<Self, ModelError> {
+        Self::load_prepared(files, options, Self::prepare(files, options)?)
+    }
+
+    /// Loads the weights, after all that [`Encoder::prepare`] does with the same files and options.
+    pub(crate) fn load_prepared(
+        files: &CheckpointFiles,
+        options: &EncoderOptions,
+        prepared: Prepared,
+    ) -> Result<Self, ModelError> {
         let Prepared {
             processor,
             config,
             dtype,
             device,
             fingerprint,
-        } = Self::prepare(files, options)?;
+        } = prepared;
         let backbone = Backbone::load(files, config, dtype, &device)?;
         tracing::info!(
             model = files.name(),

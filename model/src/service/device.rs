@@ -29,7 +29,8 @@ pub trait Backend: Send + 'static {
     /// Takes again what [`Backend::release`] gave up, before the next batch.
     ///
     /// # Errors
-    /// What keeps it from that. The batch then fails with [`EmbedError::Model`], and the next one tries again.
+    /// What keeps it from that. The batch then fails with [`EmbedError::Model`], and so do those of the next while, before one
+    /// tries again.
     fn restore(&mut self) -> Result<(), ModelError> {
         Ok(())
     }
@@ -62,6 +63,7 @@ pub(super) fn spawn(
         watch: watch.clone(),
         idle_release,
         used: Instant::now(),
+        refusal: None,
     };
     thread::Builder::new()
         .name("sightstream-device".into())
@@ -80,6 +82,33 @@ struct Device<B> {
     idle_release: Option<Duration>,
     /// When a request was last seen.
     used: Instant,
+    /// Why the model could not be loaded again when that was tried last.
+    refusal: Option<Refusal>,
+}
+
+/// The wait after a model could not be loaded again for the first time, and the longest one. Loading takes the device thread,
+/// and reads a checkpoint of gigabytes.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A model that could not be loaded again.
+struct Refusal {
+    failure: String,
+    wait: Duration,
+    /// When it is tried again.
+    not_before: Instant,
+}
+
+impl Refusal {
+    /// With twice the wait of the one before.
+    fn after(before: Option<&Self>, failure: String, now: Instant) -> Self {
+        let wait = before.map_or(FIRST_WAIT, |before| (before.wait * 2).min(LONGEST_WAIT));
+        Self {
+            failure,
+            wait,
+            not_before: now + wait,
+        }
+    }
 }
 
 /// Why a forward pass gave nothing.
@@ -166,9 +195,13 @@ impl<B: Backend> Device<B> {
             return Ok(());
         }
         let started = Instant::now();
+        if let Some(refusal) = self.refusal.as_ref().filter(|refusal| started < refusal.not_before) {
+            return Err(EmbedError::Model(refusal.failure.clone()));
+        }
         let restored = catch_unwind(AssertUnwindSafe(|| self.backend.restore()));
         let failure = match restored {
             Ok(Ok(())) => {
+                self.refusal = None;
                 self.watch.set_released(false);
                 metrics::model_loaded(true);
                 tracing::info!(took = ?started.elapsed(), "the model is loaded again");
@@ -177,10 +210,13 @@ impl<B: Backend> Device<B> {
             Ok(Err(error)) => error.to_string(),
             Err(panic) => format!("loading it panicked: {}", panic_message(&*panic)),
         };
+        let refusal = Refusal::after(self.refusal.as_ref(), failure.clone(), Instant::now());
         tracing::error!(
             failure,
-            "the model cannot be loaded again; the next request tries it once more"
+            wait = ?refusal.wait,
+            "the model cannot be loaded again; the first request after the wait tries it once more"
         );
+        self.refusal = Some(refusal);
         Err(EmbedError::Model(failure))
     }
 
@@ -307,5 +343,18 @@ mod tests {
         let encoder = Encoder::load(&options).expect("the demo checkpoint is built in");
         let vectors = encoder.encode(&[known_good()]).expect("encoded");
         assert_eq!(vectors[0].len(), encoder.dimension());
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let now = Instant::now();
+        let mut refusal = Refusal::after(None, "out of memory".into(), now);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            waits.push(refusal.wait.as_secs());
+            assert_eq!(refusal.not_before, now + refusal.wait);
+            refusal = Refusal::after(Some(&refusal), "out of memory".into(), now);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 }

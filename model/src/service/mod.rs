@@ -89,8 +89,8 @@ pub enum EmbedError {
         /// Why the first of them has none.
         first: Box<MediaError>,
     },
-    /// The model, which was given up while no request came, cannot be loaded again. It says nothing about the input, and the
-    /// next request tries it once more.
+    /// The model, which was given up while no request came, cannot be loaded again. It says nothing about the input. A later
+    /// request tries it once more, after a wait of a second that doubles up to a minute; those before it get this error at once.
     #[error("the model cannot be loaded: {0}")]
     Model(String),
     /// The encoder failed on this input, tried alone.

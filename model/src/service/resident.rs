@@ -44,18 +44,19 @@ impl Backend for Resident {
     }
 
     fn restore(&mut self) -> Result<(), ModelError> {
-        let encoder = Encoder::load_files(&self.place.open()?, &self.options)?;
-        // Vectors of another model would lie among those of this one.
-        if encoder.fingerprint() != self.fingerprint {
+        let files = self.place.open()?;
+        let prepared = Encoder::prepare(&files, &self.options)?;
+        // Vectors of another model would lie among those of this one. Its weights are not even loaded.
+        if prepared.fingerprint != self.fingerprint {
             let message = format!(
                 "the checkpoint `{}` is another one by now (fingerprint {} instead of {}); start again to use it",
                 self.place.name(),
-                encoder.fingerprint(),
+                prepared.fingerprint,
                 self.fingerprint
             );
             return Err(ModelError::Changed(message));
         }
-        self.encoder = Some(encoder);
+        self.encoder = Some(Encoder::load_prepared(&files, &self.options, prepared)?);
         Ok(())
     }
 

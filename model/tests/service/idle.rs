@@ -44,17 +44,26 @@ async fn it_is_there_again_for_the_next_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_cannot_be_loaded_again_fails_the_requests_of_that_try_alone() {
+async fn a_model_that_cannot_be_loaded_again_fails_requests_until_a_later_try_goes_well() {
     let (service, controls) = start(soon_idle(), Hold::default());
     until_released(&service).await;
     controls.refusals.store(2, Ordering::SeqCst);
-    for number in 0..2 {
-        let error = service.embed(&fine(1, number), None).await.expect_err("refused");
-        assert_eq!(error, EmbedError::Model("device: out of memory".into()));
-        assert_eq!(error.reason(), "model");
-        assert!(service.device().is_released());
-    }
-    let vector = service.embed(&fine(1, 7), None).await.expect("the third try goes well");
+    let error = service.embed(&fine(1, 0), None).await.expect_err("refused");
+    assert_eq!(error, EmbedError::Model("device: out of memory".into()));
+    assert_eq!(error.reason(), "model");
+    assert!(service.device().is_released());
+    controls.refusals.store(0, Ordering::SeqCst);
+    // Requests during the wait load nothing.
+    let mut refused = 0;
+    let vector = loop {
+        match service.embed(&fine(1, 7), None).await {
+            Ok(vector) => break vector,
+            Err(error) => assert_eq!(error, EmbedError::Model("device: out of memory".into())),
+        }
+        refused += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(refused > 0, "the wait is longer than a request takes");
     assert_eq!(vector.as_ref(), [7.0, 1.0]);
     assert_eq!(
         controls.other_batches(),
