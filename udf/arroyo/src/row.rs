@@ -55,8 +55,10 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// How long a row waits before it tries again to have the model loaded.
+/// How long a row waits before it tries again to have the model loaded, the first time and at most: each time it is fetched and
+/// decoded anew.
 const AGAIN: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What rows go through.
 pub struct Rows {
@@ -157,14 +159,22 @@ impl Rows {
 
     async fn value(&self, row: &Row, last: &Mutex<Option<EmbedError>>) -> Result<Vec<u8>, Failure> {
         let supervisor = self.supervisor(row.function);
+        let mut wait = AGAIN;
         loop {
             let (service, generation) = supervisor.service().await;
             match asked(&service, row).await {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    supervisor.has_model(generation);
+                    return Ok(value);
+                }
                 Err(error) => {
                     match &error {
                         EmbedError::Stopped(_) => supervisor.lost(generation, &error),
-                        EmbedError::Model(_) => tokio::time::sleep(AGAIN).await,
+                        EmbedError::Model(_) => {
+                            supervisor.unready(generation, &error);
+                            supervisor.better(generation, wait).await;
+                            wait = (wait * 2).min(LONGEST_WAIT);
+                        }
                         EmbedError::Media(_) | EmbedError::Parts { .. } | EmbedError::Device(_) => {
                             return Err(Failure::from(&error));
                         }

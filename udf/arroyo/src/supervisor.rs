@@ -49,8 +49,14 @@ struct State {
 #[derive(Clone)]
 enum Stage {
     Idle,
-    Starting { failure: Option<Arc<str>> },
-    Up(EmbeddingService),
+    Starting {
+        failure: Option<Arc<str>>,
+    },
+    Up {
+        service: EmbeddingService,
+        /// Why it could not have its model again when that was tried last.
+        trouble: Option<Arc<str>>,
+    },
 }
 
 impl Supervisor {
@@ -95,7 +101,7 @@ impl Supervisor {
         loop {
             {
                 let state = changes.borrow_and_update();
-                if let Stage::Up(service) = &state.stage {
+                if let Stage::Up { service, .. } = &state.stage {
                     return (service.clone(), state.generation);
                 }
             }
@@ -107,7 +113,7 @@ impl Supervisor {
     /// The service of that number has stopped: another one is started.
     pub fn lost(self: &Arc<Self>, generation: u64, why: &EmbedError) {
         let is_news = self.state.send_if_modified(|state| {
-            let is_news = state.generation == generation && matches!(state.stage, Stage::Up(_));
+            let is_news = state.generation == generation && matches!(state.stage, Stage::Up { .. });
             if is_news {
                 state.stage = Stage::Idle;
             }
@@ -119,11 +125,51 @@ impl Supervisor {
         }
     }
 
-    /// Why it is not up, where it was tried.
+    /// The service of that number is up, and has no model: it cannot be loaded again.
+    pub fn unready(&self, generation: u64, why: &EmbedError) {
+        self.set_trouble(generation, Some(why.to_string().into()));
+    }
+
+    /// The service of that number has its model.
+    pub fn has_model(&self, generation: u64) {
+        // For every row: it is looked at first, which many do at once.
+        if matches!(&self.state.borrow().stage, Stage::Up { trouble: Some(_), .. }) {
+            self.set_trouble(generation, None);
+        }
+    }
+
+    fn set_trouble(&self, generation: u64, now: Option<Arc<str>>) {
+        self.state.send_if_modified(|state| {
+            let is_current = state.generation == generation;
+            let Stage::Up { trouble, .. } = &mut state.stage else {
+                return false;
+            };
+            let is_news = is_current && trouble.is_some() != now.is_some();
+            if is_current {
+                // Under the lock, so that the gauge is as what was said last.
+                tell::ready(self.function, now.is_none());
+                *trouble = now;
+            }
+            is_news
+        });
+    }
+
+    /// Completes when the model is there again, or another service is, or after `wait`.
+    pub async fn better(&self, generation: u64, wait: Duration) {
+        let mut changes = self.state.subscribe();
+        let better = changes.wait_for(|state| {
+            state.generation != generation || !matches!(state.stage, Stage::Up { trouble: Some(_), .. })
+        });
+        // Over after the wait, too.
+        let _ = tokio::time::timeout(wait, better).await;
+    }
+
+    /// Why no row can be worked on, where it was tried.
     pub fn failure(&self) -> Option<Arc<str>> {
         match &self.state.borrow().stage {
             Stage::Starting { failure } => failure.clone(),
-            Stage::Idle | Stage::Up(_) => None,
+            Stage::Up { trouble, .. } => trouble.clone(),
+            Stage::Idle => None,
         }
     }
 
@@ -142,7 +188,7 @@ impl Supervisor {
                     tell::ready(self.function, true);
                     self.state.send_modify(|state| {
                         state.generation += 1;
-                        state.stage = Stage::Up(service);
+                        state.stage = Stage::Up { service, trouble: None };
                     });
                     return;
                 }
@@ -223,6 +269,23 @@ mod tests {
                 .is_some_and(|why| why.contains("the hub is away") || why.contains("panicked"))
         );
         assert_eq!(supervisor.service().await.1, 1);
+        assert_eq!(supervisor.failure(), None);
+    }
+
+    #[tokio::test]
+    async fn a_service_without_its_model_is_not_ready_until_it_has_it_again() {
+        let supervisor = Supervisor::new("embed", Box::new(|| Ok(service())));
+        let (_, generation) = supervisor.service().await;
+        let why = EmbedError::Model("out of memory".into());
+        supervisor.unready(generation + 1, &why);
+        assert_eq!(supervisor.failure(), None, "that is another one");
+        supervisor.unready(generation, &why);
+        assert!(supervisor.failure().is_some_and(|why| why.contains("out of memory")));
+        assert_eq!(supervisor.service().await.1, generation, "rows ask it again");
+        supervisor.better(generation, Duration::ZERO).await;
+        let better = supervisor.better(generation, LONGEST_WAIT);
+        let mends = async { supervisor.has_model(generation) };
+        futures::join!(better, mends);
         assert_eq!(supervisor.failure(), None);
     }
 }
