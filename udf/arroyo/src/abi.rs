@@ -34,7 +34,8 @@ pub struct Interface {
     /// Starts the service, unless it has started. Returns at once.
     pub begin: extern "C" fn(),
     /// Takes a call, and returns at once. `reply.done` is called once, from any thread, perhaps before this returns. The texts
-    /// of the call are copied. The ticket is given back with `release`, once.
+    /// of the call are copied. The ticket is given back with `release`, once. Null: the call was not taken, its reply says
+    /// nothing, and it may be taken later.
     ///
     /// The pointers of the call must be those of texts that live until this returns.
     pub submit: unsafe extern "C" fn(call: *const Call, reply: Reply) -> *mut c_void,

@@ -8,9 +8,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::abi::{self, Call, Interface, Reply, Text};
 use crate::rendezvous::interface;
+
+/// How long a call that was not taken waits before it is handed over again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How long before Arroyo's timeout a call is given up: its thread may be late by so much.
 fn margin(timeout: Duration) -> Duration {
@@ -31,10 +35,10 @@ async fn asked(
     instruction: Option<&str>,
     timeout: Duration,
 ) -> Option<Vec<u8>> {
-    let (answer, mut answered) = oneshot::channel();
-    let mut ticket = Ticket::submit(interface, function, url, instruction, answer);
     let margin = margin(timeout);
-    let value = match tokio::time::timeout(timeout - margin, &mut answered).await {
+    let end = Instant::now() + (timeout - margin);
+    let (mut ticket, mut answered) = taken(interface, function, url, instruction, end).await?;
+    let value = match tokio::time::timeout_at(end, &mut answered).await {
         Ok(value) => value,
         Err(_) => {
             ticket.give_back(abi::MET_TIMEOUT);
@@ -47,10 +51,33 @@ async fn asked(
     value.unwrap_or(None)
 }
 
+/// Hands a call over. Where it is not taken it is held, and not NULL: so is the pipeline then, instead of running on without
+/// values. `None` where it was not taken until `end`; whoever has the service logs why.
+async fn taken(
+    interface: &'static Interface,
+    function: u32,
+    url: &str,
+    instruction: Option<&str>,
+    end: Instant,
+) -> Option<(Ticket, oneshot::Receiver<Option<Vec<u8>>>)> {
+    loop {
+        let (answer, answered) = oneshot::channel();
+        let ticket = Ticket::submit(interface, function, url, instruction, answer);
+        if ticket.is_taken() {
+            return Some((ticket, answered));
+        }
+        let again = Instant::now() + AGAIN;
+        if again > end {
+            return None;
+        }
+        tokio::time::sleep_until(again).await;
+    }
+}
+
 /// A call that was handed over. Dropping it gives the call up: Arroyo drops those of a pipeline that stops.
 struct Ticket {
     interface: &'static Interface,
-    /// Null once it was given back.
+    /// Null where it was not taken, and once it was given back.
     ticket: *mut c_void,
 }
 
@@ -79,10 +106,14 @@ impl Ticket {
         Self { interface, ticket }
     }
 
+    fn is_taken(&self) -> bool {
+        !self.ticket.is_null()
+    }
+
     /// Gives the call up, unless it is over. Once.
     fn give_back(&mut self, why: u32) {
         let ticket = mem::replace(&mut self.ticket, ptr::null_mut());
-        // SAFETY: it is the ticket of `submit`, or null once that was given back.
+        // SAFETY: it is the ticket of `submit`, or null, which is none.
         unsafe { (self.interface.release)(ticket, why) }
     }
 }
@@ -111,6 +142,7 @@ unsafe extern "C" fn done(context: *mut c_void, value: *const u8, length: usize)
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -155,5 +187,35 @@ mod tests {
         };
         assert!(AssertUnwindSafe(panics).catch_unwind().await.is_err());
         assert_eq!(*late::WHY.lock().expect("one test"), [abi::MET_TIMEOUT, abi::PANICKED]);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_not_taken_is_held_and_handed_over_again() {
+        static REFUSALS: AtomicUsize = AtomicUsize::new(1);
+        unsafe extern "C" fn submit(_: *const Call, reply: Reply) -> *mut c_void {
+            let refused = REFUSALS
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .is_ok();
+            let value: &[u8] = if refused { &[] } else { &[9] };
+            let data = if refused { ptr::null() } else { value.as_ptr() };
+            // SAFETY: the context is its own, and this is the only time.
+            unsafe { (reply.done)(reply.context, data, value.len()) };
+            if refused {
+                ptr::null_mut()
+            } else {
+                ptr::NonNull::<c_void>::dangling().as_ptr()
+            }
+        }
+        unsafe extern "C" fn release(_: *mut c_void, _: u32) {}
+        static BUSY: Interface = Interface {
+            build: abi::BUILD.as_ptr(),
+            begin,
+            submit,
+            release,
+        };
+        let timeout = Duration::from_secs(60);
+        assert_eq!(asked(&BUSY, abi::EMBED, "data:,x", None, timeout).await, Some(vec![9]));
+        REFUSALS.store(usize::MAX, Ordering::SeqCst);
+        assert_eq!(asked(&BUSY, abi::EMBED, "data:,x", None, Duration::ZERO).await, None);
     }
 }

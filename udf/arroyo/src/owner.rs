@@ -4,13 +4,15 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use tokio::task::AbortHandle;
 
 use crate::abi::{BUILD, Call, DROPPED, EMBED, Interface, Reply, SEGMENTS};
 use crate::plugin::Plugin;
 use crate::row::{Function, Row};
+use crate::tell::Budget;
 
 /// This dylib's own.
 pub static INTERFACE: Interface = Interface {
@@ -27,12 +29,19 @@ fn plugin() -> Option<&'static Plugin> {
     if let Some(plugin) = PLUGIN.get() {
         return Some(plugin);
     }
-    static STARTING: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _starting = STARTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     if PLUGIN.get().is_none() {
         match Plugin::start() {
             Ok(plugin) => drop(PLUGIN.set(plugin)),
-            Err(error) => tracing::error!(%error, "no row can be taken: the system gives no threads"),
+            Err(error) => {
+                // Every row tries it each second.
+                static LOG: Mutex<Option<Budget>> = Mutex::new(None);
+                let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(left_out) = log.get_or_insert_default().take(Instant::now()) {
+                    tracing::error!(%error, left_out, "no row can be taken: the system gives no threads; rows are held");
+                }
+            }
         }
     }
     PLUGIN.get()
