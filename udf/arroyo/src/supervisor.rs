@@ -4,15 +4,24 @@
 //! Rows wait meanwhile. A model that cannot be loaded, or a setting that is wrong, is the operator's to mend, and a pipeline that stands
 //! still can be mended without loss, where one that runs on would have made all of its rows NULL.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sightstream_model::service::{EmbedError, EmbeddingService};
 use tokio::sync::watch;
 
 use crate::tell;
+
+/// Runs a function on a thread of its own.
+type Spawn = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
+
+fn on_a_thread(run: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    let builder = thread::Builder::new().name("sightstream-start".into());
+    builder.spawn(run).map(drop)
+}
 
 /// Starts a service. Blocks.
 pub type Start = Box<dyn Fn() -> Result<EmbeddingService, StartError> + Send + Sync>;
@@ -36,6 +45,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub struct Supervisor {
     function: &'static str,
     start: Start,
+    spawn: Spawn,
     state: watch::Sender<State>,
 }
 
@@ -48,7 +58,10 @@ struct State {
 
 #[derive(Clone)]
 enum Stage {
-    Idle,
+    /// Nobody has asked; or the system gave no thread to start with, and it is tried again then.
+    Idle {
+        refused: Option<Refused>,
+    },
     Starting {
         failure: Option<Arc<str>>,
     },
@@ -59,16 +72,35 @@ enum Stage {
     },
 }
 
+/// A start that did not even begin.
+#[derive(Clone)]
+struct Refused {
+    failure: Arc<str>,
+    not_before: Instant,
+}
+
+impl Stage {
+    /// Why nothing could be started, as far as that was tried.
+    fn failure(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Idle { refused } => refused.as_ref().map(|refused| Arc::clone(&refused.failure)),
+            Self::Starting { failure } => failure.clone(),
+            Self::Up { trouble, .. } => trouble.clone(),
+        }
+    }
+}
+
 impl Supervisor {
     /// Starts nothing yet.
     pub fn new(function: &'static str, start: Start) -> Arc<Self> {
         let state = State {
-            stage: Stage::Idle,
+            stage: Stage::Idle { refused: None },
             generation: 0,
         };
         Arc::new(Self {
             function,
             start,
+            spawn: on_a_thread,
             state: watch::Sender::new(state),
         })
     }
@@ -76,9 +108,14 @@ impl Supervisor {
     /// Starts it, unless that has begun. Returns at once.
     pub fn begin(self: &Arc<Self>) {
         let begins = self.state.send_if_modified(|state| {
-            let begins = matches!(state.stage, Stage::Idle);
+            let begins = match &state.stage {
+                Stage::Idle { refused: Some(refused) } => refused.not_before <= Instant::now(),
+                Stage::Idle { refused: None } => true,
+                Stage::Starting { .. } | Stage::Up { .. } => false,
+            };
             if begins {
-                state.stage = Stage::Starting { failure: None };
+                let failure = state.stage.failure();
+                state.stage = Stage::Starting { failure };
             }
             begins
         });
@@ -86,12 +123,18 @@ impl Supervisor {
             return;
         }
         let supervisor = Arc::clone(self);
-        let started = thread::Builder::new()
-            .name("sightstream-start".into())
-            .spawn(move || supervisor.run());
-        if let Err(error) = started {
-            tracing::error!(%error, "no thread to start with; the next row tries it again");
-            self.state.send_modify(|state| state.stage = Stage::Idle);
+        if let Err(error) = (self.spawn)(Box::new(move || supervisor.run())) {
+            tracing::error!(%error, wait = ?FIRST_WAIT, "no thread to start with; it is tried again after the wait");
+            tell::ready(self.function, false);
+            let refused = Refused {
+                failure: format!("no thread to start with: {error}").into(),
+                not_before: Instant::now() + FIRST_WAIT,
+            };
+            // Nobody is woken: all that could be done is to ask for another thread at once.
+            self.state.send_if_modified(|state| {
+                state.stage = Stage::Idle { refused: Some(refused) };
+                false
+            });
         }
     }
 
@@ -106,7 +149,10 @@ impl Supervisor {
                 }
             }
             self.begin();
-            changes.changed().await.expect("the supervisor has the sender");
+            // After the wait nothing has changed, or nothing could be started, which is then tried again.
+            if let Ok(changed) = tokio::time::timeout(FIRST_WAIT, changes.changed()).await {
+                changed.expect("the supervisor has the sender");
+            }
         }
     }
 
@@ -115,7 +161,7 @@ impl Supervisor {
         let is_news = self.state.send_if_modified(|state| {
             let is_news = state.generation == generation && matches!(state.stage, Stage::Up { .. });
             if is_news {
-                state.stage = Stage::Idle;
+                state.stage = Stage::Idle { refused: None };
             }
             is_news
         });
@@ -166,11 +212,7 @@ impl Supervisor {
 
     /// Why no row can be worked on, where it was tried.
     pub fn failure(&self) -> Option<Arc<str>> {
-        match &self.state.borrow().stage {
-            Stage::Starting { failure } => failure.clone(),
-            Stage::Up { trouble, .. } => trouble.clone(),
-            Stage::Idle => None,
-        }
+        self.state.borrow().stage.failure()
     }
 
     /// Until the service is up. On a thread of its own.
@@ -286,6 +328,24 @@ mod tests {
         let better = supervisor.better(generation, LONGEST_WAIT);
         let mends = async { supervisor.has_model(generation) };
         futures::join!(better, mends);
+        assert_eq!(supervisor.failure(), None);
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_thread_to_start_with_it_is_tried_again_after_a_while() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let mut supervisor = Supervisor::new("embed", Box::new(|| Ok(service())));
+        Arc::get_mut(&mut supervisor).expect("nobody else has it").spawn =
+            |run| match ASKED.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(io::Error::from(io::ErrorKind::WouldBlock)),
+                _ => on_a_thread(run),
+            };
+        supervisor.begin();
+        supervisor.begin();
+        assert_eq!(ASKED.load(Ordering::SeqCst), 1, "not at once");
+        assert!(supervisor.failure().is_some_and(|why| why.contains("no thread")));
+        let both = futures::future::join(supervisor.service(), supervisor.service()).await;
+        assert_eq!((both.0.1, both.1.1, ASKED.load(Ordering::SeqCst)), (1, 1, 2));
         assert_eq!(supervisor.failure(), None);
     }
 }
