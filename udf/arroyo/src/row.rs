@@ -60,6 +60,9 @@ pub struct Failure {
 const AGAIN: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// How many services a row may see lost before it is NULL: it may be the one that costs them.
+const MOST_LOSSES: u32 = 3;
+
 /// What rows go through.
 pub struct Rows {
     /// All that are under way.
@@ -159,7 +162,7 @@ impl Rows {
 
     async fn value(&self, row: &Row, last: &Mutex<Option<EmbedError>>) -> Result<Vec<u8>, Failure> {
         let supervisor = self.supervisor(row.function);
-        let mut wait = AGAIN;
+        let (mut wait, mut losses) = (AGAIN, 0);
         loop {
             let (service, generation) = supervisor.service().await;
             match asked(&service, row).await {
@@ -169,7 +172,13 @@ impl Rows {
                 }
                 Err(error) => {
                     match &error {
-                        EmbedError::Stopped(_) => supervisor.lost(generation, &error),
+                        EmbedError::Stopped(_) => {
+                            supervisor.lost(generation, &error);
+                            losses += 1;
+                            if losses == MOST_LOSSES {
+                                return Err(Failure::from(&error));
+                            }
+                        }
                         EmbedError::Model(_) => {
                             supervisor.unready(generation, &error);
                             supervisor.better(generation, wait).await;
@@ -218,5 +227,44 @@ async fn asked(service: &EmbeddingService, row: &Row) -> Result<Vec<u8>, EmbedEr
             Ok(vector.iter().flat_map(|number| number.to_le_bytes()).collect())
         }
         Function::Segments => Ok(service.segments(&row.url).await?.join("\n").into_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use sightstream_model::fetch::{FetchOptions, Fetcher};
+    use sightstream_model::service::ServiceOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_row_that_sees_one_service_after_another_lost_is_null() {
+        let starts = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&starts);
+        let lost = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let fetcher = Fetcher::new(FetchOptions::default()).expect("the defaults are usable");
+            let service = EmbeddingService::without_model(fetcher, ServiceOptions::default()).expect("it starts");
+            service.stop();
+            Ok(service)
+        };
+        let rows = Arc::new(Rows {
+            line: Line::new(),
+            deadline: Duration::from_secs(3600),
+            embedder: Supervisor::new("embed", Box::new(|| unreachable!("no row embeds"))),
+            lister: Supervisor::new("segments", Box::new(lost)),
+            teller: Teller::new(None),
+        });
+        let row = Row {
+            function: Function::Segments,
+            url: "data:,x".into(),
+            instruction: None,
+            given_up: Arc::default(),
+        };
+        assert_eq!(Arc::clone(&rows).take(row).await, None);
+        assert_eq!(starts.load(Ordering::SeqCst), MOST_LOSSES as usize);
+        assert_eq!(rows.line.under_way(), 0);
     }
 }

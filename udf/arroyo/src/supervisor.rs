@@ -54,6 +54,31 @@ struct State {
     stage: Stage,
     /// Counts services.
     generation: u64,
+    /// When that one came up.
+    up_at: Instant,
+    /// The wait before the next one is started, where this one is lost.
+    wait: Duration,
+}
+
+/// A service that was up for so long is lost for a reason of its own: the wait starts small again.
+const SETTLED: Duration = Duration::from_secs(600);
+
+impl State {
+    /// A service came up.
+    fn up(&mut self, service: EmbeddingService, now: Instant) {
+        self.generation += 1;
+        self.up_at = now;
+        self.stage = Stage::Up { service, trouble: None };
+    }
+
+    /// It is lost. One that is lost again and again, and loads its model each time, waits longer and longer.
+    fn lost(&mut self, now: Instant) {
+        self.stage = Stage::Idle { refused: None };
+        self.wait = match now.saturating_duration_since(self.up_at) < SETTLED && !self.wait.is_zero() {
+            true => (self.wait * 2).min(LONGEST_WAIT),
+            false => FIRST_WAIT,
+        };
+    }
 }
 
 #[derive(Clone)]
@@ -96,6 +121,8 @@ impl Supervisor {
         let state = State {
             stage: Stage::Idle { refused: None },
             generation: 0,
+            up_at: Instant::now(),
+            wait: Duration::ZERO,
         };
         Arc::new(Self {
             function,
@@ -161,7 +188,7 @@ impl Supervisor {
         let is_news = self.state.send_if_modified(|state| {
             let is_news = state.generation == generation && matches!(state.stage, Stage::Up { .. });
             if is_news {
-                state.stage = Stage::Idle { refused: None };
+                state.lost(Instant::now());
             }
             is_news
         });
@@ -218,20 +245,15 @@ impl Supervisor {
     /// Until the service is up. On a thread of its own.
     fn run(self: Arc<Self>) {
         let mut wait = FIRST_WAIT;
-        if self.state.borrow().generation > 0 {
-            // One that is lost at once again does not keep a core busy.
-            thread::sleep(wait);
-        }
+        let after_a_loss = self.state.borrow().wait;
+        thread::sleep(after_a_loss);
         loop {
             let started = catch_unwind(AssertUnwindSafe(|| (self.start)()))
                 .unwrap_or_else(|_| Err(StartError::Other("starting panicked".to_owned())));
             let error = match started {
                 Ok(service) => {
                     tell::ready(self.function, true);
-                    self.state.send_modify(|state| {
-                        state.generation += 1;
-                        state.stage = Stage::Up { service, trouble: None };
-                    });
+                    self.state.send_modify(|state| state.up(service, Instant::now()));
                     return;
                 }
                 Err(error) => error,
@@ -347,5 +369,22 @@ mod tests {
         let both = futures::future::join(supervisor.service(), supervisor.service()).await;
         assert_eq!((both.0.1, both.1.1, ASKED.load(Ordering::SeqCst)), (1, 1, 2));
         assert_eq!(supervisor.failure(), None);
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_lost_again_and_again_waits_longer() {
+        let supervisor = Supervisor::new("embed", Box::new(|| Ok(service())));
+        let mut state = supervisor.state.borrow().clone();
+        let now = Instant::now();
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            state.up(service(), now);
+            state.lost(now);
+            waits.push(state.wait.as_secs());
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        state.up(service(), now);
+        state.lost(now + SETTLED);
+        assert_eq!((state.wait, state.generation), (FIRST_WAIT, 9));
     }
 }
