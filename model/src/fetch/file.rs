@@ -1,7 +1,7 @@
 //! Files of this machine, below the allowed directories.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, BufReader, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,9 @@ use super::media_type::media_type_by_extension;
 use super::{Content, FetchOptions, Fetched, metrics, too_large};
 use crate::error::{MediaError, ModelError};
 use crate::kind::{Kind, moves};
+
+/// The bytes of a file that are read with one call of the system, where it is read only to look at it.
+const READ_AT_ONCE: usize = 256 << 10;
 
 /// Reads regular files that lie below one of the allowed directories, symbolic links resolved.
 #[derive(Debug, Clone)]
@@ -95,7 +98,10 @@ impl Files {
         };
         let content = Content::File(file.clone());
         let head = content.head().map_err(|error| io_error(&error, name))?;
-        if Kind::of(&head, media_type).has_parts() || moves(content.reader()) {
+        // To learn whether an image moves, all of it may have to be read: not where it is refused anyway.
+        let largest = self.max_file_bytes.max(self.max_bytes as u64);
+        let moves = || length <= largest && moves(BufReader::with_capacity(READ_AT_ONCE, content.reader()));
+        if Kind::of(&head, media_type).has_parts() || moves() {
             return match length > self.max_file_bytes {
                 true => Err(file_too_large(Some(length), self.max_file_bytes, name)),
                 false => Ok(content),
@@ -270,5 +276,34 @@ mod tests {
     fn a_path_is_made_plain() {
         assert_eq!(plain(Path::new("/a/b/../c/./d")), Path::new("/a/c/d"));
         assert_eq!(plain(Path::new("/../../etc")), Path::new("/etc"));
+    }
+
+    #[test]
+    fn whether_an_image_moves_is_not_looked_for_where_it_is_too_large_anyway() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("two-frames.gif");
+        let frame = [0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 0];
+        let gif = [b"GIF89a\x01\0\x01\0\0\0\0".as_slice(), &frame, &frame].concat();
+        assert!(moves(gif.as_slice()));
+        fs::write(&path, &gif).expect("written");
+        let read = |max_bytes, max_file_bytes| {
+            let files = Files::new(&FetchOptions {
+                allow_directories: vec![directory.path().to_owned()],
+                max_bytes,
+                max_file_bytes,
+                ..FetchOptions::default()
+            });
+            let files = files.expect("the directory is there");
+            let read = files.read_blocking(&path, Some("image/gif"), "two-frames.gif");
+            read.map(|content| matches!(content, Content::File(_)))
+        };
+        assert_eq!(read(10, 1000), Ok(true), "it is a film");
+        let length = Some(gif.len() as u64);
+        assert_eq!(read(1000, 20), Err(file_too_large(length, 20, "two-frames.gif")));
+        assert_eq!(
+            read(10, 20),
+            Err(too_large(length, 10, "two-frames.gif")),
+            "it is not read"
+        );
     }
 }
