@@ -81,7 +81,7 @@ pub struct EncoderArgs {
     pub decode_timeout: Option<Duration>,
 
     /// After so long without a request the model is given up, and its device's memory with it; the next request loads it
-    /// again: 10m. 0s is never [default: 0s]
+    /// again: 10m; a job ends if that fails. 0s is never [default: 0s]
     #[arg(long, env = "SIGHTSTREAM_IDLE_RELEASE", value_name = "DURATION", value_parser = values::duration)]
     pub idle_release: Option<Duration>,
 

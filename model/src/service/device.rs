@@ -54,9 +54,7 @@ pub(super) fn spawn(
     idle_release: Option<Duration>,
 ) -> Result<DeviceWatch, ModelError> {
     let watch = DeviceWatch::new();
-    if idle_release.is_some() {
-        metrics::model_loaded(true);
-    }
+    metrics::model_loaded(true);
     let mut device = Device {
         backend,
         busy: BusyClock::start(),
@@ -131,6 +129,7 @@ struct Lost(String);
 
 /// Tells of it. What all requests get from then on.
 fn stopped(Lost(message): &Lost) -> EmbedError {
+    metrics::model_loaded(false);
     tracing::error!(message, "the device is lost: the embedding service stops");
     EmbedError::Stopped(format!("the device is lost: {message}"))
 }

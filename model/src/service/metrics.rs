@@ -63,7 +63,7 @@ pub(super) fn describe() {
     describe_gauge!(
         MODEL_LOADED,
         Unit::Count,
-        "1 while the model is in memory, 0 while it is given up because no request came."
+        "1 while the model is in memory, 0 while it is given up because no request came, or once its device is lost."
     );
     describe_counter!(
         PARTS_FAILED,
@@ -72,7 +72,7 @@ pub(super) fn describe() {
     );
 }
 
-/// Whether the model is there: 0 while it is given up.
+/// Whether the model is there: 0 while it is given up, or its device is lost.
 pub(super) fn model_loaded(loaded: bool) {
     gauge!(MODEL_LOADED).set(if loaded { 1.0 } else { 0.0 });
 }

@@ -36,7 +36,7 @@
 //! | `sightstream_inputs_total{outcome,reason}` | counter | distinct inputs, a whole and each of its parts one: `ok`, `failed` with [`EmbedError::reason`], `cancelled` |
 //! | `sightstream_coalesced_total` | counter | calls that shared the work of an equal one in flight |
 //! | `sightstream_part_vectors_total{outcome}` | counter | vectors of parts that were asked for: `computed`, `shared` |
-//! | `sightstream_model_loaded` | gauge | 0 while the model is given up, because no request came for `idle_release` |
+//! | `sightstream_model_loaded` | gauge | 0 while the model is given up, because no request came for `idle_release`, or its device is lost |
 //! | `sightstream_parts_failed_total{reason}` | counter | parts without a vector while their whole was embedded |
 
 mod device;

@@ -21,7 +21,7 @@ use crate::row::{Function, Row, Rows};
 use crate::settings::{self, PluginArgs, TellingArgs};
 use crate::supervisor::{StartError, Supervisor};
 use crate::tell::{self, Teller};
-use crate::{endpoint, logging};
+use crate::{endpoint, logging, rendezvous};
 
 /// A stopped pipeline tells its functions nothing, so the model goes after so long without a row, unless a setting says
 /// otherwise.
@@ -49,6 +49,9 @@ impl Plugin {
     /// If the system gives no threads.
     pub fn start() -> std::io::Result<Self> {
         logging::start(settings::read());
+        if !rendezvous::is_kept() {
+            tracing::warn!("this library could not be kept loaded: if Arroyo unloads it, the worker ends");
+        }
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("sightstream-rows")

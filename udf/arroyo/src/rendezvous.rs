@@ -6,6 +6,7 @@
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::abi::{BUILD, GetInterface, Interface, SYMBOL};
 use crate::owner;
@@ -35,15 +36,24 @@ pub fn stay_loaded() {
     };
     let here = sightstream_arroyo_interface_v2 as *const c_void;
     // SAFETY: `found` may be written to, and the name that it then holds lives as long as the object, which is this one.
-    // In an executable that has this code linked in there is nothing to keep, and `dlopen` says so.
-    unsafe {
-        if libc::dladdr(here, &mut found) != 0 && !found.dli_fname.is_null() {
-            libc::dlopen(
+    let is_kept = unsafe {
+        libc::dladdr(here, &mut found) != 0
+            && !found.dli_fname.is_null()
+            && !libc::dlopen(
                 found.dli_fname,
                 libc::RTLD_NOLOAD | libc::RTLD_LAZY | libc::RTLD_NODELETE,
-            );
-        }
-    }
+            )
+            .is_null()
+    };
+    IS_KEPT.store(is_kept, Ordering::Release);
+}
+
+/// Whether [`stay_loaded`] went well. Nobody can be told where it runs.
+static IS_KEPT: AtomicBool = AtomicBool::new(false);
+
+/// Whether the object that this code is in stays loaded. An executable that has it linked in does, though it says no.
+pub fn is_kept() -> bool {
+    IS_KEPT.load(Ordering::Acquire)
 }
 
 /// An object that is loaded into the process.
