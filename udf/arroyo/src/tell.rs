@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use sightstream_model::reference::MediaReference;
 
 use crate::dead_letters::DeadLetters;
 use crate::row::{Failure, Row};
@@ -87,8 +88,15 @@ impl Teller {
             .unwrap_or_else(PoisonError::into_inner)
             .take(Instant::now());
         if let Some(left_out) = taken {
-            // The reason names the reference, without its secrets.
-            tracing::warn!(function, code = failure.code, reason, left_out, "a row is NULL");
+            let url = named(&row.url);
+            tracing::warn!(
+                function,
+                url = shortened(&url),
+                code = failure.code,
+                reason,
+                left_out,
+                "a row is NULL"
+            );
         }
     }
 }
@@ -119,6 +127,11 @@ impl Budget {
     }
 }
 
+/// The reference in few words and without its secrets: reasons of time and of the model do not name it.
+fn named(url: &str) -> String {
+    MediaReference::parse(url).map_or_else(|error| error.to_string(), |reference| reference.to_string())
+}
+
 fn shortened(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(MOST_OF_A_REASON)]
 }
@@ -136,6 +149,18 @@ mod tests {
         assert_eq!((budget.take(start), budget.take(start + WINDOW / 2)), (None, None));
         assert_eq!(budget.take(start + WINDOW), Some(2));
         assert_eq!(budget.take(start + WINDOW), Some(0));
+    }
+
+    #[test]
+    fn a_row_is_named_without_secrets_and_in_few_words() {
+        let shown = named("https://who:secret@host/film.mp4?sig=secret");
+        assert!(shown.contains("host/film.mp4") && !shown.contains("secret"), "{shown}");
+        let wrong = named("https://who:secret@host:port/film.mp4");
+        assert!(
+            wrong.contains("not a media reference") && !wrong.contains("secret"),
+            "{wrong}"
+        );
+        assert!(named(&format!("data:,{}", "x".repeat(1 << 20))).len() < 1 << 10);
     }
 
     #[test]
