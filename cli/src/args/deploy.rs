@@ -88,25 +88,8 @@ pub struct DeployArgs {
     #[arg(long, env = "SIGHTSTREAM_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
 
-    /// How long the job may take until it runs; after that it is left to Arroyo, and this command fails
-    #[arg(
-        long,
-        env = "SIGHTSTREAM_DEPLOY_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "15m",
-        value_parser = values::duration
-    )]
-    pub timeout: Duration,
-
-    /// How long the job must have run to be believed: one that cannot reach Kafka, say, runs for a moment first
-    #[arg(
-        long,
-        env = "SIGHTSTREAM_DEPLOY_SETTLE",
-        value_name = "DURATION",
-        default_value = "10s",
-        value_parser = values::duration
-    )]
-    pub settle: Duration,
+    #[command(flatten)]
+    pub run: RunLimits,
 
     #[command(flatten)]
     pub functions: FunctionArgs,
@@ -128,6 +111,30 @@ pub enum DeployAction {
     Stop(StopArgs),
     /// Start a pipeline again that was stopped or has failed, from its last checkpoint
     Start(StartArgs),
+}
+
+/// When a job counts as running.
+#[derive(Debug, Args)]
+pub struct RunLimits {
+    /// How long the job may take until it runs; after that it is left to Arroyo, and this command fails
+    #[arg(
+        long,
+        env = "SIGHTSTREAM_DEPLOY_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "15m",
+        value_parser = values::duration
+    )]
+    pub timeout: Duration,
+
+    /// How long the job must have run to be believed: one that cannot reach Kafka, say, runs for a moment first
+    #[arg(
+        long,
+        env = "SIGHTSTREAM_DEPLOY_SETTLE",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = values::duration
+    )]
+    pub settle: Duration,
 }
 
 /// Where Arroyo is.
@@ -250,25 +257,8 @@ pub struct StartArgs {
     #[arg(value_name = "NAME|ID")]
     pub pipeline: String,
 
-    /// How long the job may take until it runs
-    #[arg(
-        long,
-        env = "SIGHTSTREAM_DEPLOY_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "15m",
-        value_parser = values::duration
-    )]
-    pub timeout: Duration,
-
-    /// How long the job must have run to be believed
-    #[arg(
-        long,
-        env = "SIGHTSTREAM_DEPLOY_SETTLE",
-        value_name = "DURATION",
-        default_value = "10s",
-        value_parser = values::duration
-    )]
-    pub settle: Duration,
+    #[command(flatten)]
+    pub run: RunLimits,
 }
 
 /// What Arroyo takes: a second to a day.

@@ -215,7 +215,7 @@ impl Deployment<'_> {
                 "pipeline",
                 format!("{name}: stopping the old one with a checkpoint, {id}"),
             )?;
-            if let Err(error) = pipelines::stopped(arroyo, id, Stop::Checkpoint, self.args.timeout).await {
+            if let Err(error) = pipelines::stopped(arroyo, id, Stop::Checkpoint, self.args.run.timeout).await {
                 return Err(self.back(&same_name[..index], error).await);
             }
         }
@@ -290,7 +290,7 @@ impl Deployment<'_> {
     async fn follow(&self, pipeline: &Pipeline) -> anyhow::Result<()> {
         let id = &pipeline.id;
         let job = Follower::new(self.arroyo, id)
-            .until_running(self.args.settle, self.args.timeout)
+            .until_running(self.args.run.settle, self.args.run.timeout)
             .await?;
         let label = if job.state == "Finished" { "finished" } else { "running" };
         Ok(say(label, self.arroyo.page(id))?)

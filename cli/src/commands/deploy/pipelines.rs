@@ -190,7 +190,7 @@ pub async fn start(arroyo: &Arroyo, args: &StartArgs) -> anyhow::Result<Outcome>
     }
     started(arroyo, &found).await?;
     Follower::of_restarted(arroyo, id, found.job.clone().filter(Job::is_at_rest))
-        .until_running(args.settle, args.timeout)
+        .until_running(args.run.settle, args.run.timeout)
         .await
         .with_context(|| format!("{name} was started again"))?;
     say("running", arroyo.page(id))?;
