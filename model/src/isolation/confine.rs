@@ -8,21 +8,23 @@ use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetEr
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use rustix::thread::{set_name, set_no_new_privs};
 
+use super::taken::Taken;
+
 /// Standard input, output and error, the socket, and a few to spare.
 const FILES: u64 = 16;
 
 /// The newest Landlock that is asked for; an older kernel enforces what it knows.
 const LANDLOCK: ABI = ABI::V6;
 
-/// Confines this process: it ends with the thread that started it, may have `memory` bytes more than it has now, leaves no
+/// Confines this process: it ends with the thread that started it, may have `memory` bytes more than before `taken`, leaves no
 /// core dump, gets no new privileges, and opens neither files nor connections.
-pub(super) fn confine(memory: u64) -> io::Result<()> {
+pub(super) fn confine(memory: u64, taken: &Taken) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     set_name(c"sightstream-dec")?;
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, FILES)?;
     // The limit is on what is writable and its own: not on the executable, which is mapped and mostly never read.
-    limit(Resource::Data, data_bytes()?.saturating_add(memory))?;
+    limit(Resource::Data, taken.before().saturating_add(memory))?;
     // If the machine itself runs out of memory, the kernel ends a worker rather than the process that it works for.
     if let Err(error) = fs::write("/proc/self/oom_score_adj", "1000") {
         tell(format_args!(
@@ -60,18 +62,6 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
         maximum: Some(most),
     };
     Ok(setrlimit(resource, limit)?)
-}
-
-/// What the kernel counts against the limit on data: private writable memory, used or not.
-fn data_bytes() -> io::Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let kibibytes = status.lines().find_map(|line| {
-        let value = line.strip_prefix("VmData:")?.trim().strip_suffix("kB")?;
-        value.trim().parse::<u64>().ok()
-    });
-    kibibytes
-        .map(|kibibytes| kibibytes * 1024)
-        .ok_or_else(|| io::Error::other("/proc/self/status has no VmData"))
 }
 
 /// By Landlock, as far as this kernel has it.

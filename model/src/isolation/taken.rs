@@ -4,39 +4,46 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Which number of `/proc/self/statm` is private writable memory, used or not: stacks of decoders' threads too.
-const DATA: usize = 5;
-
 /// What this process has taken of its memory since it was confined.
 #[derive(Debug)]
 pub(super) struct Taken {
     /// Opened before the process gives up files.
-    statm: File,
+    status: File,
     before: u64,
 }
 
 impl Taken {
     /// Counts from now.
     pub(super) fn from_now() -> io::Result<Self> {
-        let statm = File::open("/proc/self/statm")?;
-        let before = pages(&statm)?;
-        Ok(Self { statm, before })
+        let status = File::open("/proc/self/status")?;
+        let before = data_bytes(&status)?;
+        Ok(Self { status, before })
+    }
+
+    /// In bytes, what there was before it began to count.
+    pub(super) fn before(&self) -> u64 {
+        self.before
     }
 
     /// In bytes.
     pub(super) fn bytes(&self) -> io::Result<u64> {
-        let pages = pages(&self.statm)?.saturating_sub(self.before);
-        Ok(pages * rustix::param::page_size() as u64)
+        Ok(data_bytes(&self.status)?.saturating_sub(self.before))
     }
 }
 
-fn pages(statm: &File) -> io::Result<u64> {
-    let mut text = [0; 256];
-    let length = statm.read_at(&mut text, 0)?;
-    std::str::from_utf8(&text[..length])
-        .ok()
-        .and_then(|text| text.split_ascii_whitespace().nth(DATA)?.parse().ok())
-        .ok_or_else(|| io::Error::other("/proc/self/statm has no data size"))
+/// What the kernel counts against the limit on data: private writable memory, used or not, stacks of decoders' threads too.
+fn data_bytes(status: &File) -> io::Result<u64> {
+    // A page: the line stands before its middle.
+    let mut text = [0; 4096];
+    let length = status.read_at(&mut text, 0)?;
+    let text = String::from_utf8_lossy(&text[..length]);
+    let kibibytes = text.lines().find_map(|line| {
+        let value = line.strip_prefix("VmData:")?.trim().strip_suffix("kB")?;
+        value.trim().parse::<u64>().ok()
+    });
+    kibibytes
+        .map(|kibibytes| kibibytes * 1024)
+        .ok_or_else(|| io::Error::other("/proc/self/status has no VmData"))
 }
 
 #[cfg(test)]

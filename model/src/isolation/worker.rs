@@ -77,7 +77,7 @@ pub fn serve(
     // Its standard error is what the service logs of it.
     crate::media::video::ffmpeg_errors_to_standard_error();
     let taken = Taken::from_now().map_err(WorkerError::Confine)?;
-    confine(setup.memory).map_err(WorkerError::Confine)?;
+    confine(setup.memory, &taken).map_err(WorkerError::Confine)?;
     answer(&mut service, &Ready { protocol: PROTOCOL }, NOTHING)?;
     let mut reader = Reader::default();
     let counts = Counts::of_this_process();
