@@ -1,0 +1,1 @@
+//! LoRA and DoRA as PEFT directories, and full checkpoints.

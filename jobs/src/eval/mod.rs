@@ -1,0 +1,1 @@
+//! Ranking metrics, and their evaluation on a file of pairs.

@@ -1,0 +1,1 @@
+//! Drawn scenes with captions: the data of the demo checkpoint.
