@@ -51,7 +51,7 @@ def end_to_end(arguments, files, folder):
 def ended_after(log):
     """The seconds that the job's own report names."""
     reports = (json.loads(line) for line in log.splitlines() if '"the job has ended"' in line)
-    return next(report["fields"]["seconds"] for report in reports)
+    return next(report["seconds"] for report in reports)
 
 
 def main():

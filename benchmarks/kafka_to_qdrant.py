@@ -43,7 +43,8 @@ def fill(kafka, topic, rows, dimension):
     def single(number):
         """The shortest decimal form that is this f32 and no other, as encoders write it."""
         exact = struct.pack("f", number)
-        forms = (f"{number:.{digits}g}" for digits in range(6, 10))
+        (rounded,) = struct.unpack("f", exact)
+        forms = (f"{rounded:.{digits}g}" for digits in range(6, 10))
         return next(form for form in forms if struct.pack("f", float(form)) == exact)
 
     # A few hundred different vectors are enough that nothing is remembered.

@@ -83,7 +83,8 @@ pub struct JobArgs {
     #[arg(long, env = "SIGHTSTREAM_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// The most rows between two commits of a source [default: 256; 16 where a statement calls segments]
+    /// The most rows between two commits of a source [default: 256; 16 where a statement calls
+    /// segments, 2048 where nothing is embedded]
     #[arg(long, env = "SIGHTSTREAM_EPOCH_ROWS", value_name = "ROWS", value_parser = values::count)]
     pub epoch_rows: Option<usize>,
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use sightstream_connectors::EpochLimits;
-use sightstream_sql::{JobOptions, JobSummary, Progress, ProgressSnapshot};
+use sightstream_sql::{JobOptions, JobSummary, Plan, Progress, ProgressSnapshot};
 use tokio::task::JoinHandle;
 
 use crate::args::JobArgs;
@@ -30,11 +30,16 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 /// Rows of an epoch whose media are taken apart, where nothing else is said: an hour of video makes 120 rows of one.
 const EPOCH_ROWS_OF_WHOLES: usize = 16;
 
-/// The options of the job in `file`. `lists_parts`: whether it may make many rows of one.
-pub fn options(args: &JobArgs, file: &Path, until_caught_up: bool, lists_parts: bool) -> JobOptions {
+/// Rows of an epoch that nothing is embedded of: they cost so little that a commit would cost more.
+const EPOCH_ROWS_AS_THEY_ARE: usize = 2048;
+
+/// The options of the job in `file`, which does what `plan` says.
+pub fn options(args: &JobArgs, file: &Path, until_caught_up: bool, plan: &Plan) -> JobOptions {
     let mut defaults = EpochLimits::default();
-    if lists_parts {
+    if plan.lists_parts() {
         defaults.records = EPOCH_ROWS_OF_WHOLES;
+    } else if !plan.uses_embedding() {
+        defaults.records = EPOCH_ROWS_AS_THEY_ARE;
     }
     JobOptions {
         until_caught_up,

@@ -75,7 +75,7 @@ async fn open(plan: Plan, args: &RunArgs, health: &Health) -> anyhow::Result<Job
         (None, encoder::plan_without_model(&args.encoder, records)?)
     };
     health.starts("opening the tables");
-    let mut options = job::options(&args.job, &args.file, args.until_caught_up, plan.lists_parts());
+    let mut options = job::options(&args.job, &args.file, args.until_caught_up, &plan);
     if let Some(memory) = memory {
         options.epoch.bytes = memory.epoch_bytes as usize;
     }

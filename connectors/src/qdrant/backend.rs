@@ -26,7 +26,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Lets `alias` lead to `collection`.
     async fn create_alias(&self, alias: &str, collection: &str) -> Result<(), ConnectorError>;
 
-    /// Writes points, replacing those of the same ids. The points that can never be written come back by their index
+    /// Writes points of different ids, in no order, replacing those of the same ids. The points that can never be written come back by their index
     /// with the reason.
     async fn upsert(&self, collection: &str, points: Vec<Point>) -> Result<Vec<(usize, String)>, ConnectorError>;
 

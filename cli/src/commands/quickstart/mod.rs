@@ -173,7 +173,7 @@ async fn open(
         other => std::env::var(other).ok(),
     })?;
     let plan = Plan::new(script).await?;
-    let options = job::options(args, Path::new(pipeline.file), false, plan.lists_parts());
+    let options = job::options(args, Path::new(pipeline.file), false, &plan);
     Ok(Job::open(plan, options, Some(service.clone().into())).await?)
 }
 

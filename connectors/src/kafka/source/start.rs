@@ -47,6 +47,8 @@ pub(super) fn connect(
         ("statistics.interval.ms", "1000".to_string()),
         // librdkafka's own buffer, which pausing throws away.
         ("queued.max.messages.kbytes", "16384".to_string()),
+        // By default a partition whose buffer is full is not asked again for a second. A small buffer is empty much sooner.
+        ("fetch.queue.backoff.ms", "10".to_string()),
         // What one answer of a broker may bring on top; a record that is larger comes alone.
         ("fetch.max.bytes", (16 << 20).to_string()),
         (

@@ -4,6 +4,8 @@ pub(super) mod messages;
 mod retry;
 
 use async_trait::async_trait;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use qdrant_client::Qdrant;
 use qdrant_client::qdrant::{
     CountPointsBuilder, CreateAliasBuilder, CreateCollection, DeletePointsBuilder, GetPointsBuilder, PointStruct,
@@ -20,6 +22,9 @@ use super::search::{Filter, Hit};
 use crate::{ConnectorError, Waits};
 
 const UPSERT: &str = "upsert";
+
+/// How many requests of one write are on their way at the same time.
+const REQUESTS_AT_ONCE: usize = 4;
 
 /// A Qdrant server.
 pub(crate) struct GrpcBackend {
@@ -77,6 +82,32 @@ impl GrpcBackend {
                 .upsert_points(UpsertPointsBuilder::new(collection, points.to_vec()).wait(true))
         };
         self.retry.run(UPSERT, request).await.map(|_| ())
+    }
+
+    /// Writes points with one request, or if the server does not take them, by halves, until those that it refuses are
+    /// alone. Gives their places behind `start`, each with the reason.
+    async fn upsert_halving(
+        &self,
+        collection: &str,
+        points: &[PointStruct],
+        start: usize,
+    ) -> Result<Vec<(usize, String)>, Failure> {
+        let mut refused = Vec::new();
+        // A stack of ranges, the first on top.
+        let mut ranges = vec![0..points.len()];
+        while let Some(range) = ranges.pop() {
+            match self.upsert_once(collection, &points[range.clone()]).await {
+                Ok(()) => {}
+                Err(Failure::Invalid(reason)) if range.len() == 1 => refused.push((start + range.start, reason)),
+                Err(Failure::Invalid(_)) => {
+                    let middle = range.start + range.len() / 2;
+                    ranges.push(middle..range.end);
+                    ranges.push(range.start..middle);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(refused)
     }
 }
 
@@ -141,26 +172,17 @@ impl Backend for GrpcBackend {
 
     async fn upsert(&self, collection: &str, points: Vec<Point>) -> Result<Vec<(usize, String)>, ConnectorError> {
         let points: Vec<PointStruct> = points.into_iter().map(messages::point_to_api).collect();
-        let mut refused = Vec::new();
-        // One request after the other: of two points of one id the later must win. A stack of ranges, the first on top.
-        let mut ranges: Vec<_> = (0..points.len())
-            .step_by(self.batch_points)
-            .map(|start| start..(start + self.batch_points).min(points.len()))
-            .rev()
+        let batches: Vec<BoxFuture<'_, _>> = points
+            .chunks(self.batch_points)
+            .zip((0..).step_by(self.batch_points))
+            .map(|(batch, start)| self.upsert_halving(collection, batch, start).boxed())
             .collect();
-        while let Some(range) = ranges.pop() {
-            match self.upsert_once(collection, &points[range.clone()]).await {
-                Ok(()) => {}
-                Err(Failure::Invalid(reason)) if range.len() == 1 => refused.push((range.start, reason)),
-                Err(Failure::Invalid(_)) => {
-                    let middle = range.start + range.len() / 2;
-                    ranges.push(middle..range.end);
-                    ranges.push(range.start..middle);
-                }
-                Err(failure) => return Err(self.error(failure)),
-            }
-        }
-        Ok(refused)
+        let refused: Vec<Vec<_>> = stream::iter(batches)
+            .buffered(REQUESTS_AT_ONCE)
+            .try_collect()
+            .await
+            .map_err(|failure| self.error(failure))?;
+        Ok(refused.concat())
     }
 
     async fn delete(&self, collection: &str, ids: &[PointId]) -> Result<(), ConnectorError> {
