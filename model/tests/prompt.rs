@@ -6,7 +6,7 @@ use image::RgbImage;
 use kits::{Kind, Kit};
 use sightstream_model::media::Media;
 use sightstream_model::processor::prompt::prompt;
-use sightstream_model::processor::{Processor, ProcessorConfig, ProcessorOverrides, VisionKind};
+use sightstream_model::processor::{Processor, ProcessorConfig, ProcessorOverrides, VisionKind, Words};
 use sightstream_model::service::input_cost;
 
 #[test]
@@ -21,7 +21,7 @@ fn prompts_and_tokens_of_every_kit_are_the_references() {
                 Kind::Video | Kind::Tokens => continue,
             };
             let place = format!("{} {}", kit.name, case.name);
-            let written = prompt(&kits::media(case), case.instruction.as_deref());
+            let written = prompt(&kits::media(case), Words::instruction(case.instruction.as_deref()));
             assert_eq!(Some(written.as_str()), case.prompt.as_deref(), "{place}");
             let input = kit.input(case);
             assert_eq!(input.token_ids, kit.reference_u32(case, "token_ids"), "{place}");
@@ -138,4 +138,28 @@ fn a_tokenizer_without_a_video_token_does_for_all_but_videos() {
         refused.expect_err("no video").to_string(),
         "a.mkv: not supported: it is a video, and the checkpoint's tokenizer has no token <|video_pad|>"
     );
+}
+
+#[test]
+fn pixels_stand_among_words_once_and_where_these_say() {
+    let processor = Kit::load("grouped", None).encoder.processor();
+    let image = Media::Image(RgbImage::new(56, 56));
+    let pack = |before, after| {
+        let fitted = processor.target().fit(&image);
+        processor.pack_words(&fitted, Words::Around { before, after }, "a.png")
+    };
+    let text = |text: &str| {
+        processor
+            .process(&Media::Text(text.into()), None, "text")
+            .expect("text")
+            .token_ids
+    };
+    let input = pack("Find this:", "red").expect("packed");
+    let grid = input.vision.as_ref().expect("pixels").grid_thw;
+    let pads = grid.iter().product::<u32>() as usize / 4;
+    let pad = pack("", "").expect("packed").token_ids[0];
+    let expected = [text("Find this:"), vec![pad; pads], text("red")].concat();
+    assert_eq!(input.token_ids, expected);
+    let refused = pack("Find <|image_pad|>", "red").expect_err("twice");
+    assert_eq!(refused.reason(), "text");
 }

@@ -17,6 +17,7 @@ use crate::error::{MediaError, ModelError};
 use crate::media::Media;
 pub use config::{ProcessorConfig, ProcessorOverrides};
 use patches::Normalisation;
+pub use prompt::Words;
 use prompt::{IMAGE_PAD, VIDEO_PAD};
 pub use target::{FittedMedia, PixelTarget};
 
@@ -164,29 +165,38 @@ impl Processor {
         }
     }
 
-    /// Makes one input out of a medium that was brought to this processor's [`Processor::target`]. See [`prompt::prompt`]
-    /// for what an instruction does, and what its absence. `name` is the redacted reference, for errors.
+    /// As [`Processor::pack_words`], with an instruction alone.
+    ///
+    /// # Errors
+    /// Those of [`Processor::pack_words`].
+    pub fn pack(&self, media: &FittedMedia, instruction: Option<&str>, name: &str) -> Result<ModelInput, MediaError> {
+        self.pack_words(media, Words::instruction(instruction), name)
+    }
+
+    /// Makes one input out of a medium that was brought to this processor's [`Processor::target`], and words. See
+    /// [`prompt::prompt`] for what these do, and what the absence of an instruction. `name` is the redacted reference, for
+    /// errors.
     ///
     /// # Errors
     /// [`MediaError::Text`] for text without a token, or with one that stands for pixels; [`MediaError::TooLarge`] for more
     /// than 32,768 tokens, or 1 MiB of text and instruction: text is not cut, as what is cut would be lost silently;
     /// [`MediaError::Corrupt`] for a clip without frames or with frames of several sizes; [`MediaError::Unsupported`] for a
     /// clip where the tokenizer knows no video.
-    pub fn pack(&self, media: &FittedMedia, instruction: Option<&str>, name: &str) -> Result<ModelInput, MediaError> {
+    pub fn pack_words(&self, media: &FittedMedia, words: Words<'_>, name: &str) -> Result<ModelInput, MediaError> {
         let media = media.media();
         let text = match media {
             Media::Text(text) => text.as_str(),
             Media::Image(_) | Media::Page(_) | Media::Clip(_) => "",
         };
-        let instruction_text = instruction.unwrap_or_default();
-        let bytes = text.len() + instruction_text.len();
+        let [first, second] = words.texts();
+        let bytes = text.len() + first.len() + second.len();
         if bytes > MAX_TEXT_BYTES {
             return Err(MediaError::TooLarge {
                 name: name.to_owned(),
                 message: format!("{bytes} bytes of text; the limit is {MAX_TEXT_BYTES}"),
             });
         }
-        for given in [text, instruction_text] {
+        for given in [text, first, second] {
             if let Some(pad) = [IMAGE_PAD, VIDEO_PAD].into_iter().find(|pad| given.contains(pad)) {
                 let message = format!("it holds {pad}, which stands for pixels");
                 return Err(MediaError::Text {
@@ -207,7 +217,7 @@ impl Processor {
             let [time, height, width] = patches::grid(frames, &self.config).map(|side| side as usize);
             (pad, time * height * width / (self.config.merge_size as usize).pow(2))
         });
-        let token_ids = self.tokens(media, instruction, pads, name)?;
+        let token_ids = self.tokens(media, words, pads, name)?;
         let vision =
             pixels.map(|(_, kind, frames)| patches::frame_patches(frames, kind, &self.config, &self.normalisation));
         Ok(ModelInput { token_ids, vision })
@@ -236,13 +246,13 @@ impl Processor {
     fn tokens(
         &self,
         media: &Media,
-        instruction: Option<&str>,
+        words: Words<'_>,
         pads: Option<(u32, usize)>,
         name: &str,
     ) -> Result<Vec<u32>, MediaError> {
         let encoded = self
             .tokenizer
-            .encode_fast(prompt::prompt(media, instruction), true)
+            .encode_fast(prompt::prompt(media, words), true)
             .map_err(|error| MediaError::Text {
                 name: name.to_owned(),
                 message: error.to_string(),
@@ -252,7 +262,7 @@ impl Processor {
             let at = token_ids
                 .iter()
                 .position(|&token| token == pad)
-                .expect("the prompt of pixels begins with their token, which `new` saw to be one token");
+                .expect("the prompt of pixels holds their token, which `new` saw to be one token");
             token_ids.splice(at..=at, std::iter::repeat_n(pad, count));
         }
         if token_ids.is_empty() {
