@@ -3,7 +3,7 @@
 //! One training step, in the order in which it happens: [`data`] draws rows and prepares them as [`Example`]s, [`twin`] encodes
 //! them with a graph, [`objective`] turns vectors into a loss and its gradients, [`optimiser`] moves the parameters, and [`train`]
 //! repeats this, reports it, and keeps checkpoints. [`adapter`] writes what came of it, [`eval`] ranks with it. [`scenes`] draws the
-//! data that the demo checkpoint learns from.
+//! data that the demo checkpoint learns from, [`negatives`] finds what a query should not be taken for.
 
 pub mod adapter;
 pub mod data;
@@ -11,6 +11,7 @@ pub mod embed;
 pub mod error;
 pub mod eval;
 pub mod example;
+pub mod negatives;
 pub mod objective;
 pub mod optimiser;
 pub mod scenes;
