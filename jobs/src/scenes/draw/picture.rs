@@ -1,0 +1,147 @@
+//! Objects on a background, and pictures that are all pattern.
+
+use image::RgbImage;
+
+use super::canvas::{Canvas, Colour};
+use super::palette::{ground, shade, texture_of};
+use super::shapes::{ring, thing};
+use crate::scenes::dice::Dice;
+use crate::scenes::world::Combination;
+
+/// Sizes of pictures, the usual one more often: sides of whole language tokens.
+const SIZES: [(u32, u32); 8] = [
+    (112, 112),
+    (112, 112),
+    (112, 112),
+    (112, 112),
+    (112, 112),
+    (112, 112),
+    (140, 112),
+    (112, 140),
+];
+
+/// One to four equal things.
+pub fn objects(scene: &Combination, dice: &mut Dice) -> RgbImage {
+    let (width, height) = dice.pick(&SIZES);
+    let base = ground(scene.named("background"), dice);
+    let mut canvas = Canvas::new(width, height, base);
+    texture(&mut canvas, scene.named("texture"), base, dice);
+    let colour = shade(scene.named("colour"), dice);
+    let count = scene.named("count");
+    let count = 1 + ["1", "2", "3", "4"]
+        .iter()
+        .position(|known| *known == count)
+        .unwrap_or(0);
+    let position = scene.named("position");
+    let (points, size) = places(count, position, dice);
+    let (width, height) = (canvas.width() / 112.0, canvas.height() / 112.0);
+    for (x, y) in points {
+        let at = (
+            x * width + dice.hundredths(-150, 150),
+            y * height + dice.hundredths(-150, 150),
+        );
+        thing(&mut canvas, scene.named("shape"), at, size, colour);
+    }
+    canvas.finish()
+}
+
+/// Where the things of a picture of 112 x 112 are, and half of their side.
+fn places(count: usize, position: &str, dice: &mut Dice) -> (Vec<(f32, f32)>, f32) {
+    let (x, y) = match position {
+        "left" => (29.0, 56.0),
+        "right" => (83.0, 56.0),
+        "top" => (56.0, 29.0),
+        "bottom" => (56.0, 83.0),
+        _ => (56.0, 56.0),
+    };
+    let (x, y) = (x + dice.hundredths(-200, 200), y + dice.hundredths(-200, 200));
+    let upright = match position {
+        "left" | "right" => true,
+        "top" | "bottom" => false,
+        _ => dice.chance(50),
+    };
+    let size = match count {
+        1 => dice.hundredths(1700, 2500),
+        2 => dice.hundredths(1300, 1600),
+        _ => dice.hundredths(1150, 1300),
+    };
+    let step = size + 1.2;
+    let offsets: &[(f32, f32)] = match count {
+        1 => &[(0.0, 0.0)],
+        2 => &[(-1.0, 0.0), (1.0, 0.0)],
+        3 => &[(-1.0, -1.0), (-1.0, 1.0), (1.0, 0.0)],
+        _ => &[(-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0)],
+    };
+    let place = |(across, along): &(f32, f32)| {
+        let (dx, dy) = if upright { (*along, *across) } else { (*across, *along) };
+        (x + dx * step, y + dy * step)
+    };
+    (offsets.iter().map(place).collect(), size)
+}
+
+/// What a background has in a second shade of its colour.
+fn texture(canvas: &mut Canvas, name: &str, base: Colour, dice: &mut Dice) {
+    let second = texture_of(base, dice);
+    let period = dice.hundredths(1300, 1600);
+    let (begin_x, begin_y) = (-dice.hundredths(0, 1300), -dice.hundredths(0, 1300));
+    match name {
+        "stripes" => upright_stripes(canvas, begin_x, period, second),
+        "checks" => checks(canvas, (begin_x, begin_y), period * 0.9, second),
+        "dots" => dots(canvas, (begin_x, begin_y), period, period * 0.3, second),
+        _ => {}
+    }
+}
+
+/// A picture that is all pattern, in two colours.
+pub fn pattern(scene: &Combination, dice: &mut Dice) -> RgbImage {
+    let (width, height) = dice.pick(&SIZES);
+    let mut canvas = Canvas::new(width, height, shade(scene.named("background"), dice));
+    let colour = shade(scene.named("colour"), dice);
+    let period = dice.hundredths(2000, 3600);
+    let begin = (-dice.hundredths(0, 1800), -dice.hundredths(0, 1800));
+    match scene.named("pattern") {
+        "upright" => upright_stripes(&mut canvas, begin.0, period, colour),
+        "level" => {
+            for row in 0..10 {
+                let (y, width) = (begin.1 + row as f32 * period, canvas.width());
+                canvas.rectangle((0.0, y), (width, period / 2.0), colour);
+            }
+        }
+        "checkerboard" => checks(&mut canvas, begin, period * 0.6, colour),
+        "dots" => dots(&mut canvas, begin, period * 0.8, period * 0.27, colour),
+        _ => {
+            let middle = (canvas.width() / 2.0, canvas.height() / 2.0);
+            let width = dice.hundredths(900, 1300);
+            for index in [1, 3] {
+                let radius = (index + 1) as f32 * width;
+                ring(&mut canvas, middle, radius, index as f32 / (index + 1) as f32, colour);
+            }
+        }
+    }
+    canvas.finish()
+}
+
+fn upright_stripes(canvas: &mut Canvas, begin: f32, period: f32, colour: Colour) {
+    let height = canvas.height();
+    for column in 0..14 {
+        canvas.rectangle((begin + column as f32 * period, 0.0), (period / 2.0, height), colour);
+    }
+}
+
+fn checks(canvas: &mut Canvas, begin: (f32, f32), side: f32, colour: Colour) {
+    for row in 0..16 {
+        for column in (row % 2..16).step_by(2) {
+            let at = (begin.0 + column as f32 * side, begin.1 + row as f32 * side);
+            canvas.rectangle(at, (side, side), colour);
+        }
+    }
+}
+
+fn dots(canvas: &mut Canvas, begin: (f32, f32), period: f32, radius: f32, colour: Colour) {
+    for row in 0..14 {
+        for column in 0..14 {
+            let at = (begin.0 + column as f32 * period, begin.1 + row as f32 * period);
+            canvas.circle(at, radius, colour);
+        }
+    }
+}
