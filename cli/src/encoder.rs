@@ -60,6 +60,9 @@ fn load_and_start(
 ) -> anyhow::Result<(EmbeddingService, Option<memory::Plan>)> {
     let unusable = "the model cannot be used";
     let files = CheckpointFiles::locate_with_progress(args.model.as_deref(), progress::download()).context(unusable)?;
+    let files = files
+        .adapted_with_progress(args.adapter.as_deref(), progress::download())
+        .context(unusable)?;
     let encoder = Encoder::load_files(&files, &args.encoder_options()).context(unusable)?;
     tell_build(encoder.model_name(), &encoder.device());
     let plan = match args.memory_limit {

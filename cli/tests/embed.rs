@@ -56,6 +56,55 @@ fn a_reference_that_fails_has_its_error_in_its_place_and_the_exit_code_says_so()
     assert!(lines[1].get("vector").is_some());
 }
 
+/// A checkpoint of the model's tests, and an adapter that was made on it.
+fn adapted() -> (String, String) {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../model/tests/fixtures");
+    (format!("{fixtures}/grouped"), format!("{fixtures}/adapters/lora"))
+}
+
+#[test]
+fn an_adapter_is_merged_into_the_model_by_flag_and_by_variable() {
+    let folder = folder();
+    let (model, adapter) = adapted();
+    let embed = |arguments: &[&str], variable: Option<&str>| {
+        let mut command = sightstream(folder.path());
+        command
+            .args(["embed", "data:,bicycle", "--model", &model])
+            .args(arguments);
+        command.envs(variable.map(|adapter| ("SIGHTSTREAM_ADAPTER", adapter)));
+        let output = output(command);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        vector(&json_lines(&output)[0])
+    };
+    let (plain, flag, variable) = (
+        embed(&[], None),
+        embed(&["--adapter", &adapter], None),
+        embed(&[], Some(&adapter)),
+    );
+    assert_eq!(flag, variable);
+    assert!(cosine(&plain, &flag) < 0.9, "the adapter changes the vector");
+}
+
+#[test]
+fn an_adapter_that_cannot_be_merged_is_refused_with_what_to_write() {
+    let folder = folder();
+    let (model, adapter) = adapted();
+    for (arguments, told) in [
+        (["--model", adapter.as_str()].as_slice(), "--model grouped --adapter"),
+        (&["--adapter", &adapter], "q_proj"),
+        (
+            &["--model", &model, "--adapter", "no/such/adapter"],
+            "the adapter `no/such/adapter`",
+        ),
+    ] {
+        let mut command = sightstream(folder.path());
+        command.args(["embed", "data:,bicycle"]).args(arguments);
+        let output = output(command);
+        assert_ne!(code(&output), 0, "{arguments:?}");
+        assert!(stderr(&output).contains(told), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
 #[test]
 fn json_lines_from_standard_input_keep_their_ids() {
     let folder = folder();

@@ -41,6 +41,8 @@ pub enum DtypeChoice {
 pub struct EncoderOptions {
     /// The checkpoint, as [`CheckpointFiles::locate`] reads it; `None` is the demo checkpoint.
     pub model: Option<String>,
+    /// An adapter that is merged into its weights, as [`CheckpointFiles::adapted`] reads it.
+    pub adapter: Option<String>,
     /// Where to compute.
     pub device: DeviceChoice,
     /// In which type; `None` is f32 on the CPU and bf16 on a GPU.
@@ -71,15 +73,17 @@ pub(crate) struct Prepared {
 }
 
 impl Encoder {
-    /// Finds the checkpoint (and downloads it if it must), and copies its weights to the device.
+    /// Finds the checkpoint and its adapter (and downloads them if it must), and copies the weights to the device.
     ///
     /// # Errors
     /// [`ModelError`], naming the file, tensor, field or option at fault.
     pub fn load(options: &EncoderOptions) -> Result<Self, ModelError> {
-        Self::load_files(&CheckpointFiles::locate(options.model.as_deref())?, options)
+        let files = CheckpointFiles::locate(options.model.as_deref())?.adapted(options.adapter.as_deref())?;
+        Self::load_files(&files, options)
     }
 
-    /// Like [`Encoder::load`], with files that are found already; `options.model` is not looked at.
+    /// Like [`Encoder::load`], with files that are found already, their adapter among them; `options.model` and
+    /// `options.adapter` are not looked at.
     ///
     /// # Errors
     /// [`ModelError`], naming the file, tensor, field or option at fault.
@@ -102,7 +106,7 @@ impl Encoder {
         } = prepared;
         let backbone = Backbone::load(files, config, dtype, &device)?;
         tracing::info!(
-            model = files.name(),
+            model = %files.name(),
             fingerprint,
             device = ?device.location(),
             dtype = dtype.as_str(),
@@ -113,7 +117,7 @@ impl Encoder {
             backbone,
             processor,
             fingerprint,
-            model_name: files.name().to_string(),
+            model_name: files.name().into_owned(),
             origin: (files.place(), settled(options, &device, dtype)),
         })
     }

@@ -210,6 +210,14 @@ pub enum ModelError {
         /// Where it was looked for, and what to write instead.
         message: String,
     },
+    /// An adapter that is none, that cannot be merged, or that does not fit the checkpoint.
+    #[error("the adapter `{adapter}`: {message}")]
+    Adapter {
+        /// The name as given.
+        adapter: String,
+        /// What is wrong with it, in which file, and what would do.
+        message: String,
+    },
     /// A file of the checkpoint cannot be read.
     #[error("{path}: {source}")]
     Io {

@@ -46,7 +46,7 @@ impl Inspection {
             .map(|(_, info, _)| info.shape.iter().map(|&size| size as u64).product::<u64>())
             .sum();
         Ok(Self {
-            name: files.name().to_string(),
+            name: files.name().into_owned(),
             dimension,
             fingerprint,
             parameters,

@@ -25,6 +25,10 @@ pub struct EncoderArgs {
     #[arg(long, env = "SIGHTSTREAM_MODEL", value_name = "DIR|ID")]
     pub model: Option<String>,
 
+    /// A PEFT adapter (LoRA or DoRA) that is merged into the model: a folder, or a Hugging Face id [default: none]
+    #[arg(long, env = "SIGHTSTREAM_ADAPTER", value_name = "DIR|ID")]
+    pub adapter: Option<String>,
+
     /// auto, cpu, cuda or cuda:N [default: auto: the first GPU where there is one]
     #[arg(long, env = "SIGHTSTREAM_DEVICE", value_parser = values::device)]
     pub device: Option<DeviceChoice>,
@@ -117,6 +121,7 @@ impl EncoderArgs {
     /// Fills what neither a flag nor an environment variable says from the settings of a SQL file.
     pub fn fill(&mut self, settings: &mut impl Fallback) {
         settings.fill("model", &mut self.model, |text| Ok(text.to_string()));
+        settings.fill("adapter", &mut self.adapter, |text| Ok(text.to_string()));
         settings.fill("device", &mut self.device, values::device);
         settings.fill("dtype", &mut self.dtype, values::dtype);
         settings.fill("min_pixels", &mut self.min_pixels, values::pixels);
@@ -142,6 +147,7 @@ impl EncoderArgs {
         let defaults = EncoderOptions::default();
         EncoderOptions {
             model: self.model.clone(),
+            adapter: self.adapter.clone(),
             device: self.device.unwrap_or(defaults.device),
             dtype: self.dtype,
             min_pixels: self.min_pixels,

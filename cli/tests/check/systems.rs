@@ -259,6 +259,20 @@ fn a_model_that_is_missing_or_incomplete_is_told_without_loading_it() {
     assert_eq!(code, 0, "{told}");
     assert!(line(&told, "model model: complete").starts_with("ok "), "{told}");
 
+    let adapters = concat!(env!("CARGO_MANIFEST_DIR"), "/../model/tests/fixtures/adapters");
+    for (adapter, told_of_it, expected) in [
+        ("patterns", "patterns: complete", "ok "),
+        (
+            "lora",
+            "it changes `model.language_model.layers.0.self_attn.q_proj`",
+            "error ",
+        ),
+    ] {
+        let adapter = format!("{adapters}/{adapter}");
+        let (told, _) = check(folder.path(), &["--offline", "--model", "model", "--adapter", &adapter]);
+        assert!(line(&told, told_of_it).starts_with(expected), "{told}");
+    }
+
     fs::remove_file(copy.join("model-00002-of-00002.safetensors")).expect("it is there");
     for (model, reason) in [
         ("model", "model-00002-of-00002.safetensors"),

@@ -39,13 +39,13 @@ pub struct Backbone {
 }
 
 impl Backbone {
-    /// Copies the weights to `device` as `dtype`.
+    /// Copies the weights to `device` as `dtype`, with the adapter that the files have merged into them.
     ///
     /// # Errors
     /// [`ModelError::MissingTensor`] and [`ModelError::Misshapen`] for weights that do not fit the configuration,
     /// [`ModelError::Config`] for a tensor that is not of floats, [`ModelError::Candle`] if the device fails.
     pub fn load(files: &CheckpointFiles, config: Config, dtype: DType, device: &Device) -> Result<Self, ModelError> {
-        Self::with_weights(&Weights::new(files.weights(), dtype, device), config)
+        Self::with_weights(&Weights::new(files, dtype, device), config)
     }
 
     /// Whether the weights fit `config`. None is copied.
@@ -53,7 +53,7 @@ impl Backbone {
     /// # Errors
     /// Those of [`Backbone::load`].
     pub fn fits(files: &CheckpointFiles, config: Config, dtype: DType) -> Result<(), ModelError> {
-        Self::with_weights(&Weights::stand_ins(files.weights(), dtype), config).map(drop)
+        Self::with_weights(&Weights::stand_ins(files, dtype), config).map(drop)
     }
 
     fn with_weights(weights: &Weights<'_>, config: Config) -> Result<Self, ModelError> {

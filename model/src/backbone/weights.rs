@@ -1,10 +1,9 @@
 //! A checkpoint's tensors under one set of names, checked and moved to the device.
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::Dtype;
 
 use super::modules::{Linear, Norm};
-use crate::checkpoint::WeightFiles;
+use crate::checkpoint::{Adapter, CheckpointFiles, WeightFiles, check_floats, read_floats};
 use crate::error::ModelError;
 
 /// How the names of the two towers' tensors begin.
@@ -45,6 +44,8 @@ impl Naming {
 #[derive(Debug)]
 pub struct Weights<'a> {
     files: &'a WeightFiles,
+    /// Merged into what is read.
+    adapter: Option<&'a Adapter>,
     naming: Naming,
     dtype: DType,
     device: Device,
@@ -53,11 +54,13 @@ pub struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    /// Tensors are converted to `dtype` and moved to `device` when they are read.
-    pub fn new(files: &'a WeightFiles, dtype: DType, device: &Device) -> Self {
+    /// Tensors are converted to `dtype` and moved to `device` when they are read. The adapter, if there is one, is merged into
+    /// them before.
+    pub fn new(files: &'a CheckpointFiles, dtype: DType, device: &Device) -> Self {
         Self {
-            files,
-            naming: Naming::of(files),
+            files: files.weights(),
+            adapter: files.adapter(),
+            naming: Naming::of(files.weights()),
             dtype,
             device: device.clone(),
             stand_ins: false,
@@ -65,7 +68,7 @@ impl<'a> Weights<'a> {
     }
 
     /// Tensors are looked at and not read: a single zero stands in for the numbers of each, whatever its shape.
-    pub fn stand_ins(files: &'a WeightFiles, dtype: DType) -> Self {
+    pub fn stand_ins(files: &'a CheckpointFiles, dtype: DType) -> Self {
         Self {
             stand_ins: true,
             ..Self::new(files, dtype, &Device::Cpu)
@@ -123,6 +126,7 @@ impl Scope<'_> {
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
         let Weights {
             files,
+            adapter,
             dtype,
             device,
             stand_ins,
@@ -142,22 +146,16 @@ impl Scope<'_> {
                 found: info.shape.clone(),
             });
         }
-        let stored = match info.dtype {
-            Dtype::F32 => DType::F32,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            Dtype::F64 => DType::F64,
-            other => {
-                return Err(ModelError::Config {
-                    file: files.describe(),
-                    message: format!("the tensor `{name}` is stored as {other:?}; f32, bf16 and f16 are read"),
-                });
-            }
-        };
         if *stand_ins {
+            check_floats(&files.describe(), &name, info)?;
             return Ok(Tensor::zeros((), *dtype, device)?.broadcast_as(shape)?);
         }
-        Ok(Tensor::from_raw_buffer(data, stored, shape, device)?.to_dtype(*dtype)?)
+        let stored = read_floats(&files.describe(), &name, info, data, device)?;
+        let merged = match adapter {
+            Some(adapter) => adapter.merge(&name, &stored)?,
+            None => None,
+        };
+        Ok(merged.unwrap_or(stored).to_dtype(*dtype)?)
     }
 
     /// `x · weightᵀ + bias`, from `name.weight` (outputs, inputs) and `name.bias`.

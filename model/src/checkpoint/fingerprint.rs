@@ -1,5 +1,6 @@
 //! What tells one checkpoint from another.
 
+use safetensors::tensor::TensorInfo;
 use sha2::{Digest, Sha256};
 
 use super::CheckpointFiles;
@@ -24,14 +25,24 @@ pub(super) fn fingerprint(files: &CheckpointFiles) -> Result<String, ModelError>
     let mut tensors: Vec<_> = files.weights().tensors().collect();
     tensors.sort_by_key(|(name, ..)| *name);
     for (name, info, data) in tensors {
-        update_sized(&mut hash, name.as_bytes());
-        update_sized(&mut hash, format!("{:?} {:?}", info.dtype, info.shape).as_bytes());
-        hash.update((data.len() as u64).to_le_bytes());
-        for piece in sample(data) {
-            hash.update(piece);
-        }
+        update_tensor(&mut hash, name, info, data);
+    }
+    if let Some(adapter) = files.adapter() {
+        adapter.describe_to(|text, tensor| match tensor {
+            Some((info, data)) => update_tensor(&mut hash, text, info, data),
+            None => update_sized(&mut hash, text.as_bytes()),
+        });
     }
     Ok(short_digest(hash))
+}
+
+fn update_tensor(hash: &mut Sha256, name: &str, info: &TensorInfo, data: &[u8]) {
+    update_sized(hash, name.as_bytes());
+    update_sized(hash, format!("{:?} {:?}", info.dtype, info.shape).as_bytes());
+    hash.update((data.len() as u64).to_le_bytes());
+    for piece in sample(data) {
+        hash.update(piece);
+    }
 }
 
 /// The first twelve hexadecimal digits.

@@ -1,44 +1,23 @@
 //! Downloading a checkpoint from the Hugging Face hub into its usual cache.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hf_hub::progress::{DownloadEvent, Progress, ProgressEvent, ProgressHandler};
 use hf_hub::repository::RepoTypeModel;
 use hf_hub::{HFClientSync, HFError, HFRepositorySync};
 
-use super::weight_files;
+use super::progress::{DownloadProgress, LogProgress};
+use super::{adapter, weight_files};
 use crate::error::ModelError;
 
-/// Hears how a download goes. Called from the downloading tasks: it must be quick and must not panic.
-pub trait DownloadProgress: Send + Sync {
-    /// `done` of `total` bytes of one file of the checkpoint are here. Files come one after the other; one that the cache
-    /// holds already may be told as done at once, or not at all.
-    fn bytes(&self, file: &str, done: u64, total: u64);
-}
-
-/// Writes a log line for each tenth of a file.
-#[derive(Debug, Default)]
-pub struct LogProgress {
-    tenths: Mutex<HashMap<String, u64>>,
-}
-
-impl DownloadProgress for LogProgress {
-    fn bytes(&self, file: &str, done: u64, total: u64) {
-        let tenth = (10 * done).checked_div(total).unwrap_or(0);
-        let mut tenths = self.tenths.lock().unwrap_or_else(PoisonError::into_inner);
-        let logged = tenths.entry(file.to_string()).or_default();
-        if tenth > *logged {
-            *logged = tenth;
-            tracing::info!(
-                file,
-                megabytes = done / 1_000_000,
-                of = total / 1_000_000,
-                "downloading the checkpoint"
-            );
-        }
-    }
+/// What is downloaded of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All files of a whole checkpoint.
+    Checkpoint,
+    /// Those of an adapter.
+    Adapter,
 }
 
 /// `owner/name`, with a branch, tag or commit after an `@`.
@@ -76,28 +55,37 @@ impl HubId {
 }
 
 /// The directory of the snapshot in the cache, with all the files that are read from it.
-pub(super) fn download(id: &HubId, progress: Arc<dyn DownloadProgress>) -> Result<PathBuf, ModelError> {
+pub(super) fn download(id: &HubId, wanted: Wanted, progress: Arc<dyn DownloadProgress>) -> Result<PathBuf, ModelError> {
     let client = HFClientSync::new().map_err(|error| failed(id, &error.to_string()))?;
-    download_with(client, id, progress)
+    download_with(client, id, wanted, progress)
 }
 
 /// The directory of the snapshot in the cache, if it holds all the files that are read from it. Nothing is downloaded.
-pub(super) fn cached(id: &HubId) -> Result<Option<PathBuf>, ModelError> {
+pub(super) fn cached(id: &HubId, wanted: Wanted) -> Result<Option<PathBuf>, ModelError> {
     let client = HFClientSync::new().map_err(|error| failed(id, &error.to_string()))?;
-    Ok(cached_with(client, id))
+    Ok(cached_with(client, id, wanted))
 }
 
-fn cached_with(client: HFClientSync, id: &HubId) -> Option<PathBuf> {
+fn cached_with(client: HFClientSync, id: &HubId, wanted: Wanted) -> Option<PathBuf> {
     let download = Download {
+        name: id.repository(),
         repository: client.model(&id.owner, &id.name),
+        wanted,
         progress: Arc::new(LogProgress::default()),
     };
     download.snapshot(id.revision.as_deref(), Access::CacheOnly).ok()
 }
 
-fn download_with(client: HFClientSync, id: &HubId, progress: Arc<dyn DownloadProgress>) -> Result<PathBuf, ModelError> {
+fn download_with(
+    client: HFClientSync,
+    id: &HubId,
+    wanted: Wanted,
+    progress: Arc<dyn DownloadProgress>,
+) -> Result<PathBuf, ModelError> {
     let download = Download {
+        name: id.repository(),
         repository: client.model(&id.owner, &id.name),
+        wanted,
         progress,
     };
     let revision = id.revision.as_deref();
@@ -131,13 +119,18 @@ enum Access {
 }
 
 struct Download {
+    name: String,
     repository: HFRepositorySync<RepoTypeModel>,
+    wanted: Wanted,
     progress: Arc<dyn DownloadProgress>,
 }
 
 impl Download {
     fn snapshot(&self, revision: Option<&str>, access: Access) -> Result<PathBuf, HFError> {
-        let config = self.file("config.json", revision, access)?;
+        let config = match self.wanted {
+            Wanted::Checkpoint => self.config(revision, access)?,
+            Wanted::Adapter => self.file(adapter::CONFIG, revision, access)?,
+        };
         let directory = config
             .parent()
             .map(PathBuf::from)
@@ -146,6 +139,10 @@ impl Download {
         // on meanwhile.
         let commit = directory.file_name().and_then(|name| name.to_str()).map(str::to_string);
         let commit = commit.as_deref().or(revision);
+        if self.wanted == Wanted::Adapter {
+            self.file(adapter::TENSORS, commit, access)?;
+            return Ok(directory);
+        }
         for file in ["tokenizer.json", "preprocessor_config.json"] {
             self.optional_file(file, commit, access)?;
         }
@@ -159,6 +156,21 @@ impl Download {
             self.file(&file, commit, access)?;
         }
         Ok(directory)
+    }
+
+    /// The file that every checkpoint has.
+    fn config(&self, revision: Option<&str>, access: Access) -> Result<PathBuf, HFError> {
+        let missing = match self.file("config.json", revision, access) {
+            Err(error @ HFError::EntryNotFound { .. }) => error,
+            other => return other,
+        };
+        match self.optional_file(adapter::CONFIG, revision, access)? {
+            Some(config) => Err(HFError::Other(adapter::is_no_model(
+                &self.name,
+                &std::fs::read(config)?,
+            ))),
+            None => Err(missing),
+        }
     }
 
     fn optional_file(&self, file: &str, revision: Option<&str>, access: Access) -> Result<Option<PathBuf>, HFError> {
@@ -229,9 +241,11 @@ impl ProgressHandler for Forward {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::io::{BufRead, BufReader, Write};
     use std::net::{TcpListener, TcpStream};
     use std::path::Path;
+    use std::sync::Mutex;
     use std::thread;
 
     use hf_hub::HFClient;
@@ -310,7 +324,13 @@ mod tests {
         let cache = tempfile::tempdir().expect("a temporary directory");
         let id = HubId::parse("owner/kit").expect("valid");
         let recorded = Arc::new(Recorded::default());
-        let directory = download_with(client(&hub(kit), cache.path()), &id, recorded.clone()).expect("downloaded");
+        let directory = download_with(
+            client(&hub(kit), cache.path()),
+            &id,
+            Wanted::Checkpoint,
+            recorded.clone(),
+        )
+        .expect("downloaded");
         for entry in std::fs::read_dir(kit).expect("readable") {
             let file = entry.expect("readable").file_name();
             if file == "cases.json" || file == "reference.safetensors" {
@@ -331,16 +351,21 @@ mod tests {
         let offline = download_with(
             client("http://127.0.0.1:9", cache.path()),
             &id,
+            Wanted::Checkpoint,
             Arc::new(LogProgress::default()),
         );
         assert_eq!(offline.expect("cached"), directory);
         let alone = client("http://127.0.0.1:9", cache.path());
-        assert_eq!(cached_with(alone.clone(), &id), Some(directory.clone()));
+        assert_eq!(
+            cached_with(alone.clone(), &id, Wanted::Checkpoint),
+            Some(directory.clone())
+        );
         let unknown = HubId::parse("owner/other").expect("valid");
-        assert_eq!(cached_with(alone, &unknown), None);
+        assert_eq!(cached_with(alone, &unknown, Wanted::Checkpoint), None);
         let error = download_with(
             client("http://127.0.0.1:9", cache.path()),
             &unknown,
+            Wanted::Checkpoint,
             Arc::new(LogProgress::default()),
         );
         let error = error.expect_err("neither here nor there").to_string();
@@ -351,11 +376,34 @@ mod tests {
     }
 
     #[test]
+    fn an_adapter_comes_from_the_hub_and_is_no_model() {
+        let kit = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/adapters/lora");
+        let cache = tempfile::tempdir().expect("a temporary directory");
+        let id = HubId::parse("owner/kit").expect("valid");
+        let get = |wanted| {
+            let progress = Arc::new(LogProgress::default());
+            download_with(client(&hub(kit), cache.path()), &id, wanted, progress)
+        };
+        let directory = get(Wanted::Adapter).expect("downloaded");
+        for file in [adapter::CONFIG, adapter::TENSORS] {
+            let theirs = std::fs::read(Path::new(kit).join(file)).expect("readable");
+            assert_eq!(
+                std::fs::read(directory.join(file)).expect("downloaded"),
+                theirs,
+                "{file}"
+            );
+        }
+        let error = get(Wanted::Checkpoint).expect_err("no model").to_string();
+        assert!(error.contains("--adapter owner/kit"), "{error}");
+    }
+
+    #[test]
     fn a_model_that_the_hub_does_not_have_is_an_error_that_names_it() {
         let cache = tempfile::tempdir().expect("a temporary directory");
         let hub = hub(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/media"));
         let id = HubId::parse("owner/kit").expect("valid");
-        let error = download_with(client(&hub, cache.path()), &id, Arc::new(LogProgress::default()));
+        let nowhere = Arc::new(LogProgress::default());
+        let error = download_with(client(&hub, cache.path()), &id, Wanted::Checkpoint, nowhere);
         let error = error.expect_err("not there").to_string();
         assert!(error.contains("owner/kit") && error.contains("config.json"), "{error}");
     }

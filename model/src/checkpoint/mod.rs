@@ -1,12 +1,15 @@
 //! Where a checkpoint's files come from: a directory, the Hugging Face hub, or this program itself.
 //!
 //! A checkpoint is a Hugging Face Qwen2-VL directory: `config.json`, `tokenizer.json`, `preprocessor_config.json` and one or
-//! many safetensors files. Weights are memory-mapped and read when the backbone copies them to its device.
+//! many safetensors files. Weights are memory-mapped and read when the backbone copies them to its device. An adapter, if there
+//! is one, is merged into each then.
 
+mod adapter;
 mod agreement;
 mod demo;
 mod fingerprint;
 mod hub;
+mod progress;
 mod weight_files;
 
 use std::borrow::Cow;
@@ -15,10 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::ModelError;
+pub use adapter::{Adapter, AdapterConfig};
 pub(crate) use agreement::check_agreement;
 pub(crate) use fingerprint::short_digest;
-pub use hub::{DownloadProgress, LogProgress};
+use hub::Wanted;
+pub use progress::{DownloadProgress, LogProgress};
 pub use weight_files::{WeightFile, WeightFiles};
+pub(crate) use weight_files::{check_floats, read_floats};
 
 /// The files of one checkpoint, found and readable. Cloning is cheap: the mapped weights are shared.
 #[derive(Debug, Clone)]
@@ -26,6 +32,7 @@ pub struct CheckpointFiles {
     name: String,
     source: Source,
     weights: Arc<WeightFiles>,
+    adapter: Option<Arc<Adapter>>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,8 +46,13 @@ enum Source {
 /// Where a checkpoint was found. It holds no file open.
 #[derive(Debug, Clone)]
 pub struct CheckpointPlace {
-    name: String,
+    /// Of the checkpoint alone.
+    base: String,
     source: Source,
+    /// The name and the directory of its adapter.
+    adapter: Option<(String, PathBuf)>,
+    /// Of both.
+    name: String,
 }
 
 impl CheckpointPlace {
@@ -54,9 +66,13 @@ impl CheckpointPlace {
     /// # Errors
     /// Those of [`CheckpointFiles::locate`] for a directory.
     pub fn open(&self) -> Result<CheckpointFiles, ModelError> {
-        match &self.source {
+        let files = match &self.source {
             Source::Demo => CheckpointFiles::locate(None),
-            Source::Directory(directory) => CheckpointFiles::open(&self.name, directory),
+            Source::Directory(directory) => CheckpointFiles::open(&self.base, directory),
+        }?;
+        match &self.adapter {
+            Some((name, directory)) => files.with_adapter(Adapter::open(name, directory)?),
+            None => Ok(files),
         }
     }
 }
@@ -90,6 +106,7 @@ impl CheckpointFiles {
                 name: demo::NAME.to_string(),
                 source: Source::Demo,
                 weights,
+                adapter: None,
             });
         };
         let path = Path::new(model);
@@ -97,7 +114,7 @@ impl CheckpointFiles {
             return Self::open(model, path);
         }
         match hub::HubId::parse(model) {
-            Some(id) => Self::open(model, &hub::download(&id, progress)?),
+            Some(id) => Self::open(model, &hub::download(&id, Wanted::Checkpoint, progress)?),
             None => Err(ModelError::NotFound {
                 model: model.to_string(),
                 message: "it is neither a directory nor a hub id; write the path of a Qwen2-VL directory, or \
@@ -117,7 +134,7 @@ impl CheckpointFiles {
             .filter(|model| !Path::new(model).is_dir())
             .and_then(hub::HubId::parse);
         match (model, id) {
-            (Some(model), Some(id)) => hub::cached(&id)?
+            (Some(model), Some(id)) => hub::cached(&id, Wanted::Checkpoint)?
                 .map(|directory| Self::open(model, &directory))
                 .transpose(),
             _ => Self::locate(model).map(Some),
@@ -126,14 +143,13 @@ impl CheckpointFiles {
 
     fn open(name: &str, directory: &Path) -> Result<Self, ModelError> {
         if !directory.join("config.json").is_file() {
-            let message = if directory.join("adapter_config.json").is_file() {
-                "this directory holds an adapter, not a whole checkpoint; merge it into its base model first"
-            } else {
-                "the directory has no config.json, so it is not a Hugging Face checkpoint"
+            let message = match std::fs::read(directory.join(adapter::CONFIG)) {
+                Ok(config) => adapter::is_no_model(name, &config),
+                Err(_) => "the directory has no config.json, so it is not a Hugging Face checkpoint".to_string(),
             };
             return Err(ModelError::NotFound {
                 model: name.to_string(),
-                message: message.to_string(),
+                message,
             });
         }
         let weights = Arc::new(WeightFiles::map(directory)?);
@@ -141,20 +157,81 @@ impl CheckpointFiles {
             name: name.to_string(),
             source: Source::Directory(directory.to_path_buf()),
             weights,
+            adapter: None,
         })
+    }
+
+    /// The checkpoint with the adapter that `adapter` names ([`Adapter::locate`]), which is merged into its weights when they are
+    /// read; without a name as it is.
+    ///
+    /// # Errors
+    /// Those of [`Adapter::locate`], and [`ModelError::Adapter`] for one that does not fit this checkpoint.
+    pub fn adapted(self, adapter: Option<&str>) -> Result<Self, ModelError> {
+        self.adapted_with_progress(adapter, Arc::new(LogProgress::default()))
+    }
+
+    /// Like [`CheckpointFiles::adapted`], and tells `progress` how a download goes.
+    ///
+    /// # Errors
+    /// Those of [`CheckpointFiles::adapted`].
+    pub fn adapted_with_progress(
+        self,
+        adapter: Option<&str>,
+        progress: Arc<dyn DownloadProgress>,
+    ) -> Result<Self, ModelError> {
+        match adapter {
+            Some(name) => self.with_adapter(Adapter::locate(name, progress)?),
+            None => Ok(self),
+        }
+    }
+
+    /// Like [`CheckpointFiles::adapted`], and never downloads: `None` for an adapter of the hub that the cache does not hold.
+    ///
+    /// # Errors
+    /// Those of [`CheckpointFiles::adapted`].
+    pub fn adapted_here(self, adapter: Option<&str>) -> Result<Option<Self>, ModelError> {
+        match adapter {
+            Some(name) => Adapter::locate_here(name)?
+                .map(|adapter| self.with_adapter(adapter))
+                .transpose(),
+            None => Ok(Some(self)),
+        }
+    }
+
+    /// The checkpoint with `adapter` in place of the one that it has.
+    ///
+    /// # Errors
+    /// [`ModelError::Adapter`] for one that does not fit this checkpoint.
+    pub fn with_adapter(self, adapter: Adapter) -> Result<Self, ModelError> {
+        adapter.check(&self.weights)?;
+        Ok(Self {
+            adapter: Some(Arc::new(adapter)),
+            ..self
+        })
+    }
+
+    /// The adapter that is merged into what is read of the weights.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_deref()
     }
 
     /// Where they are.
     pub fn place(&self) -> CheckpointPlace {
+        let adapter = self.adapter();
         CheckpointPlace {
-            name: self.name.clone(),
+            base: self.name.clone(),
             source: self.source.clone(),
+            adapter: adapter.map(|adapter| (adapter.name().to_string(), adapter.directory().to_path_buf())),
+            name: self.name().into_owned(),
         }
     }
 
-    /// The name it was located by; `demo` for the one that is part of this program.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// The name it was located by, `demo` for the one that is part of this program, and with an adapter `BASE + ADAPTER`.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self.adapter() {
+            Some(adapter) => Cow::Owned(format!("{} + {}", self.name, adapter.name())),
+            None => Cow::Borrowed(&self.name),
+        }
     }
 
     /// The content of one of the small files, such as `config.json`; `None` where the checkpoint has no such file.
@@ -186,7 +263,7 @@ impl CheckpointFiles {
         })
     }
 
-    /// The weights.
+    /// The weights as they are in the files, without the adapter.
     pub fn weights(&self) -> &WeightFiles {
         &self.weights
     }
@@ -196,7 +273,8 @@ impl CheckpointFiles {
     /// They are the start of a SHA-256 over the small files that matter (config, tokenizer, preprocessor) and, for each
     /// tensor in the order of the names, its name, type, shape and data: all of it up to 64 KiB, else 64 KiB in sixteen
     /// evenly spread pieces. So a checkpoint of many gigabytes takes milliseconds, how it is cut into files does not
-    /// matter, and any training step (which moves every weight of a tensor) changes the digits.
+    /// matter, and any training step (which moves every weight of a tensor) changes the digits. An adapter adds its tensors,
+    /// and how strong it makes each.
     ///
     /// # Errors
     /// [`ModelError::Io`] if a file cannot be read.
@@ -232,9 +310,14 @@ mod tests {
         let name = directory.path().to_str().expect("UTF-8");
         let error = CheckpointFiles::locate(Some(name)).expect_err("empty");
         assert!(error.to_string().contains("no config.json"), "{error}");
-        std::fs::write(directory.path().join("adapter_config.json"), "{}").expect("written");
-        let error = CheckpointFiles::locate(Some(name)).expect_err("an adapter");
-        assert!(error.to_string().contains("adapter"), "{error}");
+        for (config, base) in [
+            ("{}", "--model BASE"),
+            (r#"{"base_model_name_or_path": "o/n"}"#, "--model o/n"),
+        ] {
+            std::fs::write(directory.path().join("adapter_config.json"), config).expect("written");
+            let error = CheckpointFiles::locate(Some(name)).expect_err("an adapter").to_string();
+            assert!(error.contains(&format!("{base} --adapter {name}")), "{error}");
+        }
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
+use candle_core::{DType, Device, Tensor};
 use memmap2::Mmap;
+use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde::Deserialize;
 
@@ -70,11 +72,7 @@ impl WeightFiles {
 
     /// Every tensor: its name, description and raw data.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo, &[u8])> {
-        self.files.iter().flat_map(|file| {
-            file.tensors
-                .iter()
-                .map(|(name, info)| (name.as_str(), info, file.data(info)))
-        })
+        self.files.iter().flat_map(WeightFile::tensors)
     }
 
     /// The names of the files, for messages: `model.safetensors`, or the first and the last shard.
@@ -88,7 +86,7 @@ impl WeightFiles {
 }
 
 impl WeightFile {
-    fn map(directory: &Path, name: String) -> Result<Self, ModelError> {
+    pub(super) fn map(directory: &Path, name: String) -> Result<Self, ModelError> {
         let path = directory.join(&name);
         let io = |source| ModelError::Io {
             path: path.clone(),
@@ -128,8 +126,16 @@ impl WeightFile {
         })
     }
 
-    fn tensor(&self, name: &str) -> Option<(&TensorInfo, &[u8])> {
+    /// A tensor's description and its raw little-endian data.
+    pub(super) fn tensor(&self, name: &str) -> Option<(&TensorInfo, &[u8])> {
         self.tensors.get(name).map(|info| (info, self.data(info)))
+    }
+
+    /// Every tensor: its name, description and raw data.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo, &[u8])> {
+        self.tensors
+            .iter()
+            .map(|(name, info)| (name.as_str(), info, self.data(info)))
     }
 
     /// `read_metadata` has checked that every tensor's range lies within the file.
@@ -154,6 +160,38 @@ impl Bytes {
             Self::Mapped(mapped) => mapped,
             Self::Embedded(bytes) => bytes,
         }
+    }
+}
+
+/// A tensor of floats as it is stored, on `device`. `file` is named where it is none.
+///
+/// # Errors
+/// [`ModelError::Config`] if its type is not a float, [`ModelError::Candle`] if the device fails.
+pub(crate) fn read_floats(
+    file: &str,
+    name: &str,
+    info: &TensorInfo,
+    data: &[u8],
+    device: &Device,
+) -> Result<Tensor, ModelError> {
+    let stored = check_floats(file, name, info)?;
+    Ok(Tensor::from_raw_buffer(data, stored, &info.shape, device)?)
+}
+
+/// The type of a tensor of floats.
+///
+/// # Errors
+/// [`ModelError::Config`] if it is of another type.
+pub(crate) fn check_floats(file: &str, name: &str, info: &TensorInfo) -> Result<DType, ModelError> {
+    match info.dtype {
+        Dtype::F32 => Ok(DType::F32),
+        Dtype::F16 => Ok(DType::F16),
+        Dtype::BF16 => Ok(DType::BF16),
+        Dtype::F64 => Ok(DType::F64),
+        other => Err(ModelError::Config {
+            file: file.to_string(),
+            message: format!("the tensor `{name}` is stored as {other:?}; f32, bf16 and f16 are read"),
+        }),
     }
 }
 

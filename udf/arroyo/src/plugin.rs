@@ -195,6 +195,7 @@ impl Services {
         };
         let unusable = "the model cannot be used";
         let files = CheckpointFiles::locate(args.model.as_deref()).map_err(failed(unusable))?;
+        let files = files.adapted(args.adapter.as_deref()).map_err(failed(unusable))?;
         let how = self.settled.get().cloned().unwrap_or_else(|| args.encoder_options());
         let encoder = Encoder::load_files(&files, &how).map_err(failed(unusable))?;
         self.settled.get_or_init(|| encoder.options().clone());

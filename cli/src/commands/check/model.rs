@@ -22,14 +22,20 @@ type Facts = Vec<(Level, String)>;
 /// Looks at the model that `encoder` names, and gives the space of its vectors if it can be used. `records` is what the job
 /// holds besides.
 pub async fn look(encoder: &EncoderArgs, records: Records) -> anyhow::Result<(Facts, Option<VectorSpace>)> {
-    let (model, options) = (encoder.model.clone(), encoder.encoder_options());
+    let options = encoder.encoder_options();
     let inspected = tokio::task::spawn_blocking(move || -> Result<Option<Inspection>, ModelError> {
-        let files = CheckpointFiles::locate_here(model.as_deref())?;
+        let files = CheckpointFiles::locate_here(options.model.as_deref())?;
+        let files = files.map(|files| files.adapted_here(options.adapter.as_deref()));
+        let files = files.transpose()?.flatten();
         files.map(|files| Inspection::of(&files, &options)).transpose()
     })
     .await
     .context("looking at the model ended early")?;
-    let name = encoder.model.as_deref().unwrap_or("demo");
+    let model = encoder.model.as_deref().unwrap_or("demo");
+    let name = match &encoder.adapter {
+        Some(adapter) => format!("{model} + {adapter}"),
+        None => model.to_string(),
+    };
     Ok(match inspected {
         Ok(Some(mut found)) => {
             let of_parts = encoder.segmentation.segmentation().fingerprint(&found.fingerprint);
