@@ -51,6 +51,11 @@ pub struct Pattern {
 }
 
 impl Pattern {
+    /// The products that it takes, in the order of the rows.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
     /// Each sequence of `queries` attends to the sequence of `keys` at its place, with `heads` query heads. With `causal`, a
     /// query sees no later key; a sequence may have fewer queries than keys, which are then its last ones.
     ///
@@ -109,16 +114,32 @@ pub fn packed_attention(q: &Tensor, k: &Tensor, v: &Tensor, pattern: &Pattern) -
 
 /// Neighbouring sequences of the same lengths: one product does for all of them.
 #[derive(Debug, Clone)]
-struct Run {
-    count: usize,
-    q_start: usize,
-    q_length: usize,
-    k_start: usize,
-    k_length: usize,
+pub struct Run {
+    /// How many sequences.
+    pub count: usize,
+    /// The first one's first query, as a row of all queries.
+    pub q_start: usize,
+    /// How many queries each has.
+    pub q_length: usize,
+    /// The first one's first key, as a row of all keys.
+    pub k_start: usize,
+    /// How many keys each has.
+    pub k_length: usize,
     /// How many queries of each sequence go together.
-    block: usize,
+    pub block: usize,
     /// `None` where every query sees every key.
     mask: Option<CausalMask>,
+}
+
+impl Run {
+    /// What is added to the scores of `rows` queries from `start` on, (rows, keys): 0 where a query may look, minus infinity
+    /// after it. `None` where every query sees every key.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn mask(&self, start: usize, rows: usize) -> Result<Option<Tensor>> {
+        self.mask.as_ref().map(|mask| mask.block(start, rows)).transpose()
+    }
 }
 
 /// The runs of a packed batch, each with at most `max_scores` pairs of a query and a key, or one sequence long, whose
@@ -168,10 +189,10 @@ fn run_attention(q: &Tensor, k: &Tensor, v: &Tensor, run: &Run) -> Result<Tensor
             .reshape((count, kv_heads, groups, rows, size))?
             .reshape((count, kv_heads, groups * rows, size))?;
         let mut scores = (q.matmul(&keys)?.to_dtype(DType::F32)? * scale)?;
-        if let Some(mask) = &run.mask {
+        if let Some(mask) = run.mask(start, rows)? {
             scores = scores
                 .reshape((count, kv_heads, groups, rows, k_length))?
-                .broadcast_add(&mask.block(start, rows)?)?
+                .broadcast_add(&mask)?
                 .reshape((count, kv_heads, groups * rows, k_length))?;
         }
         let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;

@@ -78,12 +78,33 @@ impl RotaryTable {
         rotated.to_dtype(x.dtype())
     }
 
+    /// Cosines, a row for each token.
+    pub fn cos(&self) -> &Tensor {
+        &self.cos
+    }
+
+    /// Sines, a row for each token.
+    pub fn sin(&self) -> &Tensor {
+        &self.sin
+    }
+
     /// Cosines and sines as numbers, a row for each token.
     ///
     /// # Errors
     /// If they are not f32 on the CPU.
     pub(super) fn floats(&self) -> Result<(Floats<'_>, Floats<'_>)> {
         Ok((Floats::of(&self.cos)?, Floats::of(&self.sin)?))
+    }
+
+    /// The table that turns back what this one turns.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn inverse(&self) -> Result<Self> {
+        Ok(Self {
+            cos: self.cos.clone(),
+            sin: self.sin.neg()?,
+        })
     }
 
     /// The table of some of the tokens.

@@ -17,7 +17,7 @@ use super::weights::Scope;
 use crate::error::ModelError;
 
 /// The tower's norms use this constant, whatever config.json says for the language model.
-const LAYER_NORM_EPS: f64 = 1e-6;
+pub const LAYER_NORM_EPS: f64 = 1e-6;
 
 /// The whole tower.
 #[derive(Debug)]

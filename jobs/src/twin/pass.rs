@@ -1,0 +1,25 @@
+//! How one pass through the twin is made.
+
+use candle_core::Tensor;
+
+/// How one pass is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass {
+    /// Seeds the dropout masks; `None` leaves dropout out.
+    pub dropout: Option<u64>,
+    /// Whether the vectors get a graph back to the parameters.
+    pub graph: bool,
+    /// Whether a layer keeps its inputs alone, and computes the rest again on the way back.
+    pub checkpoints: bool,
+}
+
+impl Pass {
+    /// A parameter as this pass sees it.
+    pub fn of(&self, parameter: &Tensor) -> Tensor {
+        if self.graph {
+            parameter.clone()
+        } else {
+            parameter.detach()
+        }
+    }
+}
