@@ -25,6 +25,15 @@ pub trait Embed {
     /// [`JobError`] for an input that does not fit the checkpoint, and if the device fails.
     fn embed(&self, inputs: &[&ModelInput], dropout: Option<u64>) -> Result<Tensor, JobError>;
 
+    /// The vectors of [`Embed::embed`], to rounding, for who needs no graph. An encoder that is faster or smaller without one
+    /// has its own way here.
+    ///
+    /// # Errors
+    /// As [`Embed::embed`].
+    fn embed_without_graph(&self, inputs: &[&ModelInput], dropout: Option<u64>) -> Result<Tensor, JobError> {
+        Ok(self.embed(inputs, dropout)?.detach())
+    }
+
     /// What is trained, in an order that stays the same.
     fn parameters(&self) -> &[Parameter];
 }

@@ -1,0 +1,139 @@
+//! InfoNCE over cosine similarity.
+
+use candle_core::Tensor;
+
+use crate::error::JobError;
+
+/// The contrastive loss: cross-entropy of `queries · targetsᵀ / temperature`, where with k targets a query target `i * k` is
+/// query `i`'s positive, and all other targets of the batch are its negatives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InfoNce {
+    /// What similarities are divided by. VLM2Vec-V2 takes 0.02.
+    pub temperature: f64,
+    /// Adds the other direction, as CLIP does: each positive has to find its query among all queries. The loss is the mean of
+    /// both. Hard negatives have no query and ask nothing.
+    pub symmetric: bool,
+}
+
+/// What the loss says about a batch of vectors.
+#[derive(Debug, Clone)]
+pub struct Scored {
+    /// The mean loss of a query, in nats.
+    pub loss: f32,
+    /// The share of queries whose positive is more similar than every other target of the batch. A tie is a miss, so that equal
+    /// vectors for everything score nothing.
+    pub accuracy: f32,
+    /// The loss's gradient on the queries' vectors, (queries, hidden_size), f32.
+    pub query_gradient: Tensor,
+    /// Its gradient on the targets' vectors, (targets, hidden_size), f32.
+    pub target_gradient: Tensor,
+}
+
+impl InfoNce {
+    /// The loss of a batch, and its gradients on the vectors.
+    ///
+    /// `queries` is (n, hidden_size), `targets` (n * k, hidden_size), both f32 and of unit length, as [`crate::Embed`] makes
+    /// them: then their product is the cosine. No graph is read or kept.
+    ///
+    /// # Errors
+    /// [`JobError::Config`] for a temperature that is no positive number, and for shapes that do not fit each other.
+    pub fn evaluate(&self, queries: &Tensor, targets: &Tensor) -> Result<Scored, JobError> {
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            return Err(JobError::Config(format!(
+                "`temperature` is {}: it has to be a positive number, such as 0.02",
+                self.temperature
+            )));
+        }
+        let (queries, targets) = (queries.detach(), targets.detach());
+        let (rows, width) = queries.dims2()?;
+        let (columns, target_width) = targets.dims2()?;
+        if rows == 0 || columns == 0 || !columns.is_multiple_of(rows) || width != target_width {
+            return Err(JobError::Config(format!(
+                "a batch of {rows} queries of width {width} and {columns} targets of width {target_width}: every query needs as \
+                 many targets as the others, and all vectors one width"
+            )));
+        }
+        let products = queries.matmul(&targets.t()?)?.flatten_all()?.to_vec1::<f32>()?;
+        let table = self.differentiate(&products, rows, columns);
+        let on_scores = Tensor::from_vec(table.gradient, (rows, columns), queries.device())?;
+        Ok(Scored {
+            loss: table.loss as f32,
+            accuracy: table.hits as f32 / rows as f32,
+            query_gradient: on_scores.matmul(&targets)?,
+            target_gradient: on_scores.t()?.contiguous()?.matmul(&queries)?,
+        })
+    }
+
+    /// The loss and its gradient on the table of products, (rows, columns), row-major.
+    fn differentiate(&self, products: &[f32], rows: usize, columns: usize) -> Table {
+        let targets_per_query = columns / rows;
+        let directions = if self.symmetric { 2.0 } else { 1.0 };
+        let weight = 1.0 / (directions * rows as f64);
+        let scale = 1.0 / self.temperature;
+        let mut table = Table {
+            loss: 0.0,
+            hits: 0,
+            gradient: vec![0.0; products.len()],
+        };
+
+        let mut scores = vec![0.0; columns];
+        for row in 0..rows {
+            let right = row * targets_per_query;
+            let here = row * columns..(row + 1) * columns;
+            let of_query = &products[here.clone()];
+            let beaten = |(column, product): (usize, &f32)| column == right || *product < of_query[right];
+            table.hits += usize::from(of_query.iter().enumerate().all(beaten));
+            scores
+                .iter_mut()
+                .zip(of_query)
+                .for_each(|(score, &product)| *score = f64::from(product) * scale);
+            table.loss += weight * cross_entropy(&mut scores, right);
+            for (gradient, share) in table.gradient[here].iter_mut().zip(&scores) {
+                *gradient = (share * weight * scale) as f32;
+            }
+        }
+        if self.symmetric {
+            let mut scores = vec![0.0; rows];
+            for right in 0..rows {
+                let column = right * targets_per_query;
+                for (row, score) in scores.iter_mut().enumerate() {
+                    *score = f64::from(products[row * columns + column]) * scale;
+                }
+                table.loss += weight * cross_entropy(&mut scores, right);
+                for (row, share) in scores.iter().enumerate() {
+                    table.gradient[row * columns + column] += (share * weight * scale) as f32;
+                }
+            }
+        }
+        table
+    }
+}
+
+/// The loss of a table of products.
+struct Table {
+    loss: f64,
+    /// How many queries found their positive.
+    hits: usize,
+    /// On the products, row-major.
+    gradient: Vec<f32>,
+}
+
+/// The cross-entropy of `scores` against `right`, whose gradient takes their place.
+///
+/// The right one's gradient is its probability less one. That is minus what the others have, and taken from these it stays
+/// exact where the model has learned nearly all.
+fn cross_entropy(scores: &mut [f64], right: usize) -> f64 {
+    let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let margin = scores[right] - highest;
+    scores.iter_mut().for_each(|score| *score = (*score - highest).exp());
+    let others: f64 = scores[..right].iter().chain(&scores[right + 1..]).sum();
+    let own = scores[right];
+    let all = others + own;
+    scores.iter_mut().for_each(|score| *score /= all);
+    scores[right] = -others / all;
+    if margin == 0.0 {
+        others.ln_1p()
+    } else {
+        all.ln() - margin
+    }
+}

@@ -1,0 +1,402 @@
+//! The loop of a run.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::checkpoint::{Checkpoint, Checkpoints, Saved};
+use super::diverged::Circumstances;
+use super::state::{RecentStep, TrainerState};
+use crate::embed::Embed;
+use crate::error::JobError;
+use crate::example::Batch;
+use crate::objective::{GradCache, Gradients, InfoNce, seed};
+use crate::optimiser::{AdamW, AdamWOptions, Schedule};
+
+/// How a run goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainOptions {
+    /// Seeds the dropout masks: those of a step come from it, the step and the micro-batch, and so are the same in a resumed run.
+    pub seed: u64,
+    /// The learning rate at its highest.
+    pub learning_rate: f64,
+    /// Its way over the run, whose steps are the schedule's.
+    pub schedule: Schedule,
+    /// Batches whose gradients make one step, as their mean. Negatives stay within a batch.
+    pub gradient_accumulation_steps: usize,
+    /// The largest norm of a step's gradient, to which a larger one is scaled down.
+    pub max_grad_norm: Option<f64>,
+    /// Steps from one checkpoint to the next. There is one at the end in any case.
+    pub save_steps: Option<u64>,
+    /// The loss.
+    pub objective: InfoNce,
+    /// How a batch is cut.
+    pub grad_cache: GradCache,
+    /// The optimiser.
+    pub adamw: AdamWOptions,
+}
+
+/// A batch, and where the data goes on after it.
+#[derive(Debug)]
+pub struct Drawn {
+    /// The batch.
+    pub batch: Batch,
+    /// What whoever draws batches needs to draw those after this one. The state of a checkpoint holds it.
+    pub position: Value,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// Which one, from 1.
+    pub step: u64,
+    /// Steps of the run.
+    pub max_steps: u64,
+    /// The mean loss of its batches, in nats.
+    pub loss: f32,
+    /// The share of its queries that found their positive in their batch.
+    pub accuracy: f32,
+    /// The learning rate that it took.
+    pub learning_rate: f64,
+    /// The gradient's norm before clipping.
+    pub gradient_norm: f64,
+    /// Its examples.
+    pub samples: u64,
+    /// How long it took, waiting for data included.
+    pub seconds: f64,
+    /// How long of that it waited for data.
+    pub waited: f64,
+}
+
+/// Who is told how a run goes.
+pub trait Report {
+    /// A step was done.
+    fn step(&mut self, step: &StepReport);
+
+    /// A checkpoint was written.
+    fn saved(&mut self, _step: u64, _folder: &Path) {}
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// All steps are done, or the data are used up. The model is at the top of the run's folder.
+    Finished {
+        /// The last step.
+        step: u64,
+    },
+    /// Somebody asked it to stop. The next run can go on after the last step.
+    Stopped {
+        /// The last step.
+        step: u64,
+        /// Its checkpoint. None before the first step.
+        checkpoint: Option<PathBuf>,
+    },
+}
+
+/// A run of training: draws batches, moves parameters, reports, and keeps checkpoints.
+pub struct Trainer<'a> {
+    model: &'a dyn Embed,
+    saved: &'a dyn Saved,
+    checkpoints: &'a Checkpoints,
+    options: TrainOptions,
+    optimiser: AdamW,
+    state: TrainerState,
+    /// The last one, and its step.
+    last_checkpoint: Option<(u64, PathBuf)>,
+}
+
+/// How a step went.
+enum Step {
+    Done(StepReport),
+    Stopped,
+    OutOfData,
+}
+
+/// The batches of a step, added up.
+struct Sum {
+    gradients: Gradients,
+    batches: usize,
+    samples: usize,
+    loss: f64,
+    hits: f64,
+    sources: Vec<(String, usize)>,
+    position: Value,
+    waited: Duration,
+}
+
+impl<'a> Trainer<'a> {
+    /// A run that has not begun. `saved` writes what `model` is at the time.
+    ///
+    /// `settings` are all that change what is computed, by the keys under which people set them, the data's and the model's
+    /// among them: a resumed run has to have the same.
+    ///
+    /// # Errors
+    /// [`JobError::Config`] for options out of range and parameters that cannot be trained.
+    pub fn new(
+        model: &'a dyn Embed,
+        saved: &'a dyn Saved,
+        checkpoints: &'a Checkpoints,
+        options: TrainOptions,
+        settings: Map<String, Value>,
+    ) -> Result<Self, JobError> {
+        options.check()?;
+        if model.parameters().is_empty() {
+            return Err(JobError::Config(
+                "there is nothing to train: no parameter was chosen".to_owned(),
+            ));
+        }
+        let optimiser = AdamW::new(model.parameters(), options.adamw)?;
+        let state = TrainerState::new(settings);
+        Ok(Self {
+            model,
+            saved,
+            checkpoints,
+            options,
+            optimiser,
+            state,
+            last_checkpoint: None,
+        })
+    }
+
+    /// Goes on where a checkpoint stands: with its weights, moments and count of steps. The batches of [`Trainer::run`] then
+    /// have to go on from its state's position.
+    ///
+    /// # Errors
+    /// [`JobError::Config`] if it is of a run with other settings or another model; [`JobError`] for files that are not whole.
+    pub fn resume(&mut self, from: &Checkpoint) -> Result<(), JobError> {
+        from.state.check_settings(&self.state.settings)?;
+        from.restore(&mut self.optimiser)?;
+        self.state = from.state.clone();
+        self.last_checkpoint = Some((self.state.step, from.path().to_owned()));
+        Ok(())
+    }
+
+    /// The run's state after its last step.
+    pub fn state(&self) -> &TrainerState {
+        &self.state
+    }
+
+    /// Trains to the end of the schedule, or of the batches, or until `stop` is set.
+    ///
+    /// # Errors
+    /// [`JobError::Diverged`] when a loss, a gradient or a weight is not finite; nothing is saved then. If a batch cannot be
+    /// drawn, the last step is saved before its error comes back. [`JobError::Config`] for a new run in a folder that has
+    /// checkpoints; what the model reports.
+    pub fn run(
+        &mut self,
+        batches: &mut dyn Iterator<Item = Result<Drawn, JobError>>,
+        report: &mut dyn Report,
+        stop: &AtomicBool,
+    ) -> Result<Ended, JobError> {
+        if self.last_checkpoint.is_none() && self.state.step == 0 && !self.checkpoints.steps()?.is_empty() {
+            return Err(JobError::Config(format!(
+                "{} has checkpoints of a run: go on with it by `--resume`, or take another `output_dir`",
+                self.checkpoints.folder().display()
+            )));
+        }
+        while self.state.step < self.options.schedule.total_steps {
+            match self.step(batches, report, stop)? {
+                Step::Done(done) => report.step(&done),
+                Step::OutOfData => break,
+                Step::Stopped => {
+                    let checkpoint = self.save(report)?;
+                    return Ok(Ended::Stopped {
+                        step: self.state.step,
+                        checkpoint,
+                    });
+                }
+            }
+            if self
+                .options
+                .save_steps
+                .is_some_and(|every| self.state.step.is_multiple_of(every))
+            {
+                self.save(report)?;
+            }
+        }
+        self.save(report)?;
+        self.checkpoints.publish(self.saved)?;
+        Ok(Ended::Finished { step: self.state.step })
+    }
+
+    /// One step of the optimiser. The run's state changes only if it is done.
+    fn step(
+        &mut self,
+        batches: &mut dyn Iterator<Item = Result<Drawn, JobError>>,
+        report: &mut dyn Report,
+        stop: &AtomicBool,
+    ) -> Result<Step, JobError> {
+        let begun = Instant::now();
+        let step = self.state.step + 1;
+        let learning_rate = self.options.learning_rate * self.options.schedule.share(self.state.step);
+        let mut sum = Sum::new(self.model.parameters().len());
+        for index in 0..self.options.gradient_accumulation_steps {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Step::Stopped);
+            }
+            let asked = Instant::now();
+            let drawn = match batches.next() {
+                Some(Ok(drawn)) => drawn,
+                Some(Err(error)) => {
+                    self.save(report)?;
+                    return Err(error);
+                }
+                None if stop.load(Ordering::Relaxed) => return Ok(Step::Stopped),
+                None => break,
+            };
+            sum.waited += asked.elapsed();
+            sum.sources.extend(drawn.batch.sources);
+            sum.position = drawn.position;
+            let dropout = seed::derive(self.options.seed, [step, index as u64]);
+            let examples = &drawn.batch.examples;
+            let Some(outcome) = self.options.grad_cache.gradients_unless(
+                stop,
+                self.model,
+                examples,
+                &self.options.objective,
+                Some(dropout),
+            )?
+            else {
+                return Ok(Step::Stopped);
+            };
+            if !outcome.loss.is_finite() {
+                let what = format!("the loss is {}", outcome.loss);
+                return Err(self.circumstances(learning_rate, &sum.sources).error(&what));
+            }
+            sum.batches += 1;
+            sum.samples += examples.len();
+            sum.loss += f64::from(outcome.loss);
+            sum.hits += f64::from(outcome.accuracy) * examples.len() as f64;
+            sum.gradients.add(outcome.gradients)?;
+        }
+        if sum.batches == 0 {
+            return Ok(Step::OutOfData);
+        }
+        let gradient_norm = self.mean_gradient(&mut sum, learning_rate)?;
+        let broken = self.optimiser.step(&sum.gradients, learning_rate)?.map(str::to_owned);
+        if let Some(name) = broken {
+            let what =
+                format!("after the step, weights of `{name}` are not finite (gradient norm {gradient_norm:.3e})");
+            return Err(self.circumstances(learning_rate, &sum.sources).error(&what));
+        }
+        let loss = (sum.loss / sum.batches as f64) as f32;
+        self.state.step = step;
+        self.state.samples += sum.samples as u64;
+        self.state.position = sum.position;
+        self.state.remember(RecentStep {
+            step,
+            loss,
+            gradient_norm,
+            learning_rate,
+        });
+        Ok(Step::Done(StepReport {
+            step,
+            max_steps: self.options.schedule.total_steps,
+            loss,
+            accuracy: (sum.hits / sum.samples as f64) as f32,
+            learning_rate,
+            gradient_norm,
+            samples: sum.samples as u64,
+            seconds: begun.elapsed().as_secs_f64(),
+            waited: sum.waited.as_secs_f64(),
+        }))
+    }
+
+    /// Makes the sum of gradients their mean, clipped. Gives its norm before clipping.
+    fn mean_gradient(&self, sum: &mut Sum, learning_rate: f64) -> Result<f64, JobError> {
+        if sum.gradients.is_empty() {
+            return Err(JobError::Config(
+                "nothing that is trained took part in the batch: `lora_target_modules` name modules that these inputs do not pass"
+                    .to_owned(),
+            ));
+        }
+        if sum.batches > 1 {
+            sum.gradients.scale(1.0 / sum.batches as f64)?;
+        }
+        let norm = match self.options.max_grad_norm {
+            Some(largest) => sum.gradients.clip(largest)?,
+            None => sum.gradients.norm()?,
+        };
+        if norm.is_finite() {
+            return Ok(norm);
+        }
+        let loss = sum.loss / sum.batches as f64;
+        let what = format!("the gradient's norm is {norm}, at a loss of {loss:.4}");
+        Err(self.circumstances(learning_rate, &sum.sources).error(&what))
+    }
+
+    fn circumstances<'b>(&'b self, learning_rate: f64, sources: &'b [(String, usize)]) -> Circumstances<'b> {
+        Circumstances {
+            step: self.state.step + 1,
+            learning_rate,
+            sources,
+            before: &self.state,
+            checkpoint: self.last_checkpoint.as_ref().map(|(_, path)| path.as_path()),
+        }
+    }
+
+    /// Writes the last step's checkpoint, unless it is there. None before the first step.
+    fn save(&mut self, report: &mut dyn Report) -> Result<Option<PathBuf>, JobError> {
+        if self.state.step == 0 {
+            return Ok(None);
+        }
+        if let Some((step, path)) = &self.last_checkpoint
+            && *step == self.state.step
+        {
+            return Ok(Some(path.clone()));
+        }
+        let path = self.checkpoints.write(&self.state, &self.optimiser, self.saved)?;
+        report.saved(self.state.step, &path);
+        self.last_checkpoint = Some((self.state.step, path.clone()));
+        Ok(Some(path))
+    }
+}
+
+impl Sum {
+    fn new(parameters: usize) -> Self {
+        Self {
+            gradients: Gradients::none(parameters),
+            batches: 0,
+            samples: 0,
+            loss: 0.0,
+            hits: 0.0,
+            sources: Vec::new(),
+            position: Value::Null,
+            waited: Duration::ZERO,
+        }
+    }
+}
+
+impl TrainOptions {
+    fn check(&self) -> Result<(), JobError> {
+        let refuse = |key: &str, value: &dyn std::fmt::Display, wanted: &str| {
+            Err(JobError::Config(format!("`{key}` is {value}: it has to be {wanted}")))
+        };
+        let schedule = &self.schedule;
+        if schedule.total_steps == 0 {
+            return refuse("max_steps", &0, "1 or more");
+        }
+        if schedule.warmup_steps > schedule.total_steps {
+            let wanted = format!("at most the run's steps, {}", schedule.total_steps);
+            return refuse("warmup_steps", &schedule.warmup_steps, &wanted);
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return refuse("learning_rate", &self.learning_rate, "a positive number");
+        }
+        if self.gradient_accumulation_steps == 0 {
+            return refuse("gradient_accumulation_steps", &0, "1 or more");
+        }
+        if self.save_steps == Some(0) {
+            return refuse("save_steps", &0, "1 or more, or left out");
+        }
+        match self.max_grad_norm {
+            Some(largest) if !(largest.is_finite() && largest > 0.0) => {
+                refuse("max_grad_norm", &largest, "a positive number, or left out")
+            }
+            _ => Ok(()),
+        }
+    }
+}

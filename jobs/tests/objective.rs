@@ -1,0 +1,273 @@
+//! The loss and its gradients, held against PyTorch's; and GradCache against the whole batch at once.
+
+mod fake;
+mod whole_batch;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{DType, Device, Tensor};
+use fake::Fake;
+use sightstream_jobs::objective::{GradCache, InfoNce};
+use sightstream_jobs::{Embed, JobError};
+use whole_batch::{difference, numbers};
+
+type Result = std::result::Result<(), JobError>;
+
+const PLAIN: InfoNce = InfoNce {
+    temperature: 0.1,
+    symmetric: false,
+};
+const SYMMETRIC: InfoNce = InfoNce {
+    temperature: 0.1,
+    symmetric: true,
+};
+
+fn fixture(name: &str) -> HashMap<String, Tensor> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    candle_core::safetensors::load(path, &Device::Cpu).expect("the fixture is committed")
+}
+
+#[test]
+fn loss_accuracy_and_gradients_are_pytorchs() -> Result {
+    let fixture = fixture("objective.safetensors");
+    for targets in [1, 3] {
+        for temperature in [0.02, 0.5] {
+            for symmetric in [false, true] {
+                let name = format!(
+                    "{targets}_{temperature}_{}",
+                    if symmetric { "symmetric" } else { "plain" }
+                );
+                let of = |part: &str| &fixture[&format!("{name}.{part}")];
+                let scored = InfoNce { temperature, symmetric }.evaluate(of("queries"), of("targets"))?;
+                let (loss, accuracy) = (numbers(of("loss"))[0], numbers(of("accuracy"))[0]);
+                assert!(
+                    (scored.loss - loss).abs() < 1e-5 * loss.max(1.0),
+                    "{name}: {} and {loss}",
+                    scored.loss
+                );
+                assert_eq!(scored.accuracy, accuracy, "{name}");
+                let on_queries = difference(&scored.query_gradient, of("query_gradient"));
+                let on_targets = difference(&scored.target_gradient, of("target_gradient"));
+                assert!(
+                    on_queries < 1e-5 && on_targets < 1e-5,
+                    "{name}: {on_queries}, {on_targets}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_batch_that_is_nearly_learned_still_has_an_exact_gradient() -> Result {
+    // Opposite pairs: the negative's share is exp(-2/0.1), far below what f32 tells from one.
+    let vectors = Tensor::new(&[[1.0f32, 0.0], [-1.0, 0.0]], &Device::Cpu)?;
+    let scored = PLAIN.evaluate(&vectors, &vectors)?;
+    let share = (-20.0f64).exp() / (1.0 + (-20.0f64).exp());
+    assert!((f64::from(scored.loss) / (-20.0f64).exp().ln_1p() - 1.0).abs() < 1e-6);
+    let gradient = f64::from(numbers(&scored.query_gradient)[0]);
+    let expected = -2.0 * share / (2.0 * 0.1);
+    assert!((gradient / expected - 1.0).abs() < 1e-6, "{gradient} and {expected}");
+    Ok(())
+}
+
+#[test]
+fn equal_vectors_for_everything_score_nothing() -> Result {
+    let vectors = Tensor::new(&[[1.0f32, 0.0], [1.0, 0.0], [1.0, 0.0]], &Device::Cpu)?;
+    let scored = PLAIN.evaluate(&vectors, &vectors)?;
+    assert_eq!(scored.accuracy, 0.0);
+    assert!((scored.loss - 3.0f32.ln()).abs() < 1e-6);
+    Ok(())
+}
+
+#[test]
+fn settings_and_shapes_that_make_no_loss_are_refused() {
+    let two = Tensor::ones((2, 4), DType::F32, &Device::Cpu).expect("tensors of the CPU");
+    let three = Tensor::ones((3, 4), DType::F32, &Device::Cpu).expect("tensors of the CPU");
+    for temperature in [0.0, -1.0, f64::NAN] {
+        let error = InfoNce {
+            temperature,
+            symmetric: false,
+        }
+        .evaluate(&two, &two)
+        .expect_err("this is refused");
+        assert!(error.to_string().contains("`temperature`"), "{error}");
+    }
+    let error = PLAIN.evaluate(&two, &three).expect_err("this is refused");
+    assert!(
+        error.to_string().contains("2 queries") && error.to_string().contains("3 targets"),
+        "{error}"
+    );
+
+    let model = Fake::new(1, DType::F32);
+    let mut batch = fake::examples(1, 3, 2);
+    batch[1].targets.pop();
+    let error = GradCache::default()
+        .gradients(&model, &batch, &PLAIN, None)
+        .expect_err("this is refused");
+    assert!(error.to_string().contains("example 1"), "{error}");
+    assert!(GradCache::default().gradients(&model, &[], &PLAIN, None).is_err());
+    let zero = GradCache {
+        query_chunk: None,
+        target_chunk: Some(0),
+    };
+    let error = zero
+        .gradients(&model, &fake::examples(1, 3, 2), &PLAIN, None)
+        .expect_err("this is refused");
+    assert!(error.to_string().contains("`gc_p_chunk_size`"), "{error}");
+}
+
+#[test]
+fn chunks_give_the_gradients_of_the_whole_batch() -> Result {
+    let model = Fake::new(3, DType::F32);
+    let sizes = [
+        (None, None),
+        (Some(1), Some(1)),
+        (Some(3), Some(4)),
+        (None, Some(5)),
+        (Some(4), None),
+        (Some(100), Some(100)),
+    ];
+    for objective in [PLAIN, SYMMETRIC] {
+        for targets in [1, 3] {
+            let batch = fake::examples(targets as u64, 10, targets);
+            for (query_chunk, target_chunk) in sizes {
+                for dropout in [None, Some(17)] {
+                    let cache = GradCache {
+                        query_chunk,
+                        target_chunk,
+                    };
+                    whole_batch::assert_same_gradients(&model, &batch, objective, cache, dropout, 1e-5)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn dropout_is_the_same_for_the_same_seed_and_another_for_another() -> Result {
+    let model = Fake::new(3, DType::F32);
+    let batch = fake::examples(1, 6, 1);
+    let cache = GradCache {
+        query_chunk: Some(2),
+        target_chunk: Some(2),
+    };
+    let loss = |seed| {
+        cache
+            .gradients(&model, &batch, &PLAIN, seed)
+            .map(|outcome| outcome.loss.to_bits())
+    };
+    assert_eq!(loss(Some(1))?, loss(Some(1))?);
+    assert_ne!(loss(Some(1))?, loss(Some(2))?);
+    assert_ne!(loss(Some(1))?, loss(None)?);
+    // Chunks of equal inputs draw masks of their own.
+    let same = vec![batch[0].clone(); 4];
+    let one = GradCache {
+        query_chunk: Some(1),
+        target_chunk: Some(1),
+    };
+    let outcome = one.gradients(&model, &same, &PLAIN, Some(1))?;
+    assert!(
+        (outcome.loss - 4.0f32.ln()).abs() > 1e-3,
+        "equal inputs under equal masks cannot be told apart: {}",
+        outcome.loss
+    );
+    Ok(())
+}
+
+#[test]
+fn no_more_than_one_chunk_has_a_graph_however_large_the_batch() -> Result {
+    for count in [8, 64, 512] {
+        let model = Fake::new(3, DType::F32);
+        let cache = GradCache {
+            query_chunk: Some(4),
+            target_chunk: Some(6),
+        };
+        let outcome = cache.gradients(&model, &fake::examples(1, count, 2), &SYMMETRIC, Some(5))?;
+        assert_eq!(model.most_live.load(Ordering::SeqCst), 6, "in a batch of {count}");
+        // Nor do the gradients hold on to one.
+        assert_eq!(model.live(), 0);
+        assert!(!outcome.gradients.is_empty());
+    }
+    Ok(())
+}
+
+#[test]
+fn what_need_not_be_embedded_twice_is_not() -> Result {
+    let batch = fake::examples(1, 12, 2);
+    for (query_chunk, target_chunk, embedded) in [
+        (None, None, 36),
+        (Some(4), None, 36 + 12),
+        (Some(4), Some(8), 72 - 8),
+        (Some(100), Some(100), 36 + 12),
+    ] {
+        let model = Fake::new(3, DType::F32);
+        GradCache {
+            query_chunk,
+            target_chunk,
+        }
+        .gradients(&model, &batch, &PLAIN, None)?;
+        assert_eq!(
+            model.embedded.load(Ordering::SeqCst),
+            embedded,
+            "chunks of {query_chunk:?} and {target_chunk:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stop_ends_the_work_at_the_next_chunk() -> Result {
+    let model = Fake::new(3, DType::F32);
+    let cache = GradCache {
+        query_chunk: Some(2),
+        target_chunk: Some(2),
+    };
+    let stopped = cache.gradients_unless(&AtomicBool::new(true), &model, &fake::examples(1, 6, 1), &PLAIN, None)?;
+    assert!(stopped.is_none());
+    assert_eq!(model.embedded.load(Ordering::SeqCst), 0);
+    Ok(())
+}
+
+#[test]
+fn a_parameter_that_no_input_passes_has_no_gradient() -> Result {
+    let model = Fake::new(3, DType::F32);
+    let mut batch = fake::examples(1, 6, 1);
+    for input in batch
+        .iter_mut()
+        .flat_map(|one| std::iter::once(&mut one.query).chain(&mut one.targets))
+    {
+        input.token_ids.iter_mut().for_each(|id| *id %= fake::RARE);
+    }
+    let outcome = GradCache::default().gradients(&model, &batch, &PLAIN, None)?;
+    let has: Vec<bool> = outcome.gradients.iter().map(|gradient| gradient.is_some()).collect();
+    assert_eq!(has, [true, true, true, true, false]);
+    Ok(())
+}
+
+#[test]
+fn gradients_are_f32_whatever_the_weights_are() -> Result {
+    let model = Fake::new(3, DType::BF16);
+    let cache = GradCache {
+        query_chunk: Some(2),
+        target_chunk: Some(3),
+    };
+    let outcome = cache.gradients(&model, &fake::examples(1, 12, 1), &PLAIN, None)?;
+    for gradient in outcome.gradients.iter() {
+        assert_eq!(gradient.expect("every parameter is used").dtype(), DType::F32);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_loss_that_is_no_number_comes_back_without_gradients() -> Result {
+    let model = Fake::new(3, DType::F32);
+    let broken = Tensor::full(f32::NAN, model.parameters()[2].var.shape(), &Device::Cpu)?;
+    model.parameters()[2].var.set(&broken)?;
+    let outcome = GradCache::default().gradients(&model, &fake::examples(1, 4, 1), &PLAIN, None)?;
+    assert!(outcome.loss.is_nan() && outcome.gradients.is_empty());
+    Ok(())
+}
