@@ -51,7 +51,7 @@ fn train_tokenizer(words: &Path, file: &Path) -> Result<(), JobError> {
     let mut lines: Vec<String> = Vec::new();
     for family in world::Family::ALL {
         let scenes = training::scenes(family);
-        for set in training::TRAINING_SETS.iter().filter(|set| set.family() == family) {
+        for set in training::TRAINING_SETS.iter().filter(|set| set.family == family) {
             for row in set.rows(&scenes) {
                 let items = [row.query, row.positive].into_iter();
                 lines.extend(

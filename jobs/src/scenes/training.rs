@@ -20,7 +20,7 @@ pub const VIDEO: &str = "Understand the content of the provided video.";
 /// How many captions find one scene.
 const CAPTIONS: usize = 2;
 
-/// How many wrong texts stand in a row.
+/// How many wrong texts stand in a row, at most.
 const WRONG_TEXTS: usize = 4;
 
 /// A training set.
@@ -28,21 +28,18 @@ const WRONG_TEXTS: usize = 4;
 pub struct TrainingSet {
     /// Its name, and that of its file.
     pub name: &'static str,
-    family: Family,
-    /// How many scenes its rows show.
-    scenes: u32,
+    /// What its scenes are of.
+    pub family: Family,
     rows: Rows,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rows {
-    /// A caption for its medium; the wrong one differs in one attribute, which the caption tells.
-    TextToMedium,
-    /// A medium for its caption; the wrong captions differ in one attribute.
-    MediumToText,
-    /// A picture and an instruction for the answer.
+    /// A medium and its caption; the wrong ones differ in one attribute, which they tell.
+    Captions,
+    /// A picture with an instruction and the answer.
     Questions,
-    /// A caption for another one of the same scene.
+    /// A caption and another one of the same scene.
     Paraphrases,
 }
 
@@ -71,72 +68,39 @@ pub struct Row {
     pub negatives: Vec<Item>,
 }
 
-const fn set(name: &'static str, family: Family, scenes: u32, rows: Rows) -> TrainingSet {
-    TrainingSet {
-        name,
-        family,
-        scenes,
-        rows,
-    }
+const fn set(name: &'static str, family: Family, rows: Rows) -> TrainingSet {
+    TrainingSet { name, family, rows }
 }
 
 /// All training sets. Those of one family show the same scenes.
-pub const TRAINING_SETS: [TrainingSet; 13] = [
-    set("images", Family::Objects, 24_000, Rows::TextToMedium),
-    set("image_captions", Family::Objects, 24_000, Rows::MediumToText),
-    set("image_questions", Family::Objects, 24_000, Rows::Questions),
-    set("image_paraphrases", Family::Objects, 24_000, Rows::Paraphrases),
-    set("clips", Family::Motion, 8_000, Rows::TextToMedium),
-    set("clip_captions", Family::Motion, 8_000, Rows::MediumToText),
-    set("clip_paraphrases", Family::Motion, 8_000, Rows::Paraphrases),
-    set("pages", Family::Page, 10_000, Rows::TextToMedium),
-    set("page_captions", Family::Page, 10_000, Rows::MediumToText),
-    set("page_paraphrases", Family::Page, 10_000, Rows::Paraphrases),
-    set("patterns", Family::Pattern, 2_000, Rows::TextToMedium),
-    set("views", Family::View, 6_000, Rows::TextToMedium),
-    set("view_paraphrases", Family::View, 6_000, Rows::Paraphrases),
+pub const TRAINING_SETS: [TrainingSet; 9] = [
+    set("images", Family::Objects, Rows::Captions),
+    set("image_questions", Family::Objects, Rows::Questions),
+    set("image_paraphrases", Family::Objects, Rows::Paraphrases),
+    set("clips", Family::Motion, Rows::Captions),
+    set("pages", Family::Page, Rows::Captions),
+    set("page_paraphrases", Family::Page, Rows::Paraphrases),
+    set("patterns", Family::Pattern, Rows::Captions),
+    set("views", Family::View, Rows::Captions),
+    set("view_paraphrases", Family::View, Rows::Paraphrases),
 ];
 
-/// The scenes of a family, two by two: the second differs from the first in one attribute.
+/// The scenes of a family that are trained on.
 pub fn scenes(family: Family) -> Vec<Scene> {
-    let count = TRAINING_SETS
-        .iter()
-        .filter(|set| set.family == family)
-        .map(|set| set.scenes)
-        .max()
-        .unwrap_or(0);
+    let count = match family {
+        Family::Objects => 24_000,
+        Family::Motion => 8_000,
+        Family::Page => 10_000,
+        Family::Pattern => 2_000,
+        Family::View => 6_000,
+    };
     let mut dice = Dice::named(&format!("training/scenes/{}", family.name()));
-    let mut scenes = Vec::new();
-    for variant in (0..count).step_by(2) {
-        let first = loop {
-            let first = Combination::random(family, &mut dice);
-            if !held_out(&first) {
-                break first;
-            }
-        };
-        let second = neighbour(&first, &mut dice);
-        scenes.push(Scene {
-            combination: first,
-            variant,
-        });
-        scenes.push(Scene {
-            combination: second,
-            variant: variant + 1,
-        });
-    }
-    scenes
-}
-
-/// One that is not held out and differs in one attribute, each attribute as often.
-fn neighbour(of: &Combination, dice: &mut Dice) -> Combination {
-    let mut neighbours = of.neighbours();
-    neighbours.retain(|(_, other)| !held_out(other));
-    let mut places: Vec<usize> = neighbours.iter().map(|(place, _)| *place).collect();
-    places.dedup();
-    // A place without a thing has no neighbour but other places; there is always one.
-    let chosen = dice.pick(&places);
-    neighbours.retain(|(place, _)| *place == chosen);
-    dice.pick(&neighbours).1
+    let combinations = std::iter::repeat_with(|| Combination::random(family, &mut dice));
+    let trained = combinations.filter(|combination| !held_out(combination));
+    (0..count)
+        .zip(trained)
+        .map(|(variant, combination)| Scene { combination, variant })
+        .collect()
 }
 
 /// The file of a scene, relative to the folder of the training sets.
@@ -146,95 +110,80 @@ pub fn file(scene: &Scene) -> String {
 }
 
 impl TrainingSet {
-    /// What its scenes are of.
-    pub fn family(&self) -> Family {
-        self.family
-    }
-
-    /// Its rows, about scenes of its family from [`scenes`].
+    /// Its rows, about these scenes of its family.
     pub fn rows(&self, scenes: &[Scene]) -> Vec<Row> {
         let mut dice = Dice::named(&format!("training/rows/{}", self.name));
-        let scenes = &scenes[..scenes.len().min(self.scenes as usize)];
-        let rows = scenes.iter().enumerate().flat_map(|(index, scene)| {
-            // The other one of the two.
-            let twin = &scenes[index ^ 1];
+        let mut rows = Vec::new();
+        for scene in scenes {
             match self.rows {
-                Rows::TextToMedium => (0..CAPTIONS).map(|_| self.finds(scene, twin, &mut dice)).collect(),
-                Rows::MediumToText => vec![self.describes(scene, &mut dice)],
-                Rows::Questions => vec![self.answers(scene, &mut dice)],
-                Rows::Paraphrases => vec![self.rephrases(scene, twin, &mut dice)],
+                Rows::Captions => rows.extend((0..CAPTIONS).map(|_| self.describes(scene, &mut dice))),
+                Rows::Questions => rows.push(answers(scene, &mut dice)),
+                Rows::Paraphrases => rows.push(self.rephrases(scene, &mut dice)),
             }
-        });
-        rows.collect()
-    }
-
-    fn finds(&self, scene: &Scene, twin: &Scene, dice: &mut Dice) -> Row {
-        let instruction = dice.chance(15).then(|| search_instruction(self.family));
-        let target = target_instruction(self.family, dice);
-        let medium = |scene: &Scene| Item {
-            url: Some(file(scene)),
-            instruction: Some(target),
-            ..Item::default()
-        };
-        Row {
-            query: Item {
-                instruction,
-                ..text(caption(&scene.combination, self.told_against(scene, twin, dice), dice))
-            },
-            positive: medium(scene),
-            negatives: vec![medium(twin)],
         }
+        rows
     }
 
     fn describes(&self, scene: &Scene, dice: &mut Dice) -> Row {
-        let mut neighbours = scene.combination.neighbours();
-        dice.shuffle(&mut neighbours);
-        let mut places = BTreeSet::new();
-        neighbours.retain(|(place, _)| places.insert(*place));
-        neighbours.truncate(WRONG_TEXTS);
+        let told = told(self.family, dice);
+        let instruction = dice.chance(15).then(|| search_instruction(self.family));
+        let with_instruction = |text| Item { instruction, ..text };
+        let target = target_instruction(self.family, dice);
+        let others = neighbours(scene, WRONG_TEXTS, dice);
+        let mut says = |combination, told| with_instruction(text(caption(combination, told, dice)));
         Row {
-            query: Item {
-                url: Some(file(scene)),
-                instruction: Some(target_instruction(self.family, dice)),
-                ..Item::default()
-            },
+            query: medium(scene, target),
+            positive: says(&scene.combination, told),
+            negatives: others
+                .iter()
+                .map(|(place, other)| says(other, told.and(*place)))
+                .collect(),
+        }
+    }
+
+    fn rephrases(&self, scene: &Scene, dice: &mut Dice) -> Row {
+        let told = told(self.family, dice);
+        let others = neighbours(scene, 2, dice);
+        Row {
+            query: text(caption(&scene.combination, told, dice)),
             positive: text(caption(&scene.combination, Told::ALL, dice)),
-            negatives: neighbours
+            negatives: others
                 .iter()
                 .map(|(_, other)| text(caption(other, Told::ALL, dice)))
                 .collect(),
         }
     }
+}
 
-    fn answers(&self, scene: &Scene, dice: &mut Dice) -> Row {
-        let place = dice.pick(asks(self.family));
-        let question = Question::about(&scene.combination, place, dice);
-        Row {
-            query: Item {
-                url: Some(file(scene)),
-                instruction: Some(question.instruction),
-                ..Item::default()
-            },
-            positive: text(question.answer),
-            negatives: question.wrong.into_iter().take(WRONG_TEXTS).map(text).collect(),
-        }
+fn answers(scene: &Scene, dice: &mut Dice) -> Row {
+    let place = dice.pick(asks(scene.combination.family()));
+    let question = Question::about(&scene.combination, place, dice);
+    Row {
+        query: medium(scene, question.instruction),
+        positive: text(question.answer),
+        negatives: question.wrong.into_iter().take(WRONG_TEXTS).map(text).collect(),
     }
+}
 
-    fn rephrases(&self, scene: &Scene, twin: &Scene, dice: &mut Dice) -> Row {
-        let told = self.told_against(scene, twin, dice);
-        Row {
-            query: text(caption(&scene.combination, told, dice)),
-            positive: text(caption(&scene.combination, Told::ALL, dice)),
-            negatives: vec![text(caption(&twin.combination, Told::ALL, dice))],
-        }
-    }
+/// Combinations that differ from the scene's in one attribute, each in another one. There may be fewer.
+fn neighbours(scene: &Scene, count: usize, dice: &mut Dice) -> Vec<(usize, Combination)> {
+    let mut neighbours = scene.combination.neighbours();
+    // What training says shall not name what is held out either.
+    neighbours.retain(|(_, other)| !held_out(other));
+    dice.shuffle(&mut neighbours);
+    // One for each place: else attributes of many values would be asked for most.
+    let mut places = BTreeSet::new();
+    neighbours.retain(|(place, _)| places.insert(*place));
+    dice.shuffle(&mut neighbours);
+    neighbours.truncate(count);
+    neighbours
+}
 
-    /// What a caption tells, with what its scene and the other one differ in.
-    fn told_against(&self, scene: &Scene, twin: &Scene, dice: &mut Dice) -> Told {
-        let (one, two) = (&scene.combination, &twin.combination);
-        let differ = |place: &usize| one.value(*place) != two.value(*place);
-        let told = told(self.family, dice);
-        (0..self.family.attributes().len()).filter(differ).fold(told, Told::and)
+fn medium(scene: &Scene, instruction: &'static str) -> Item {
+    Item {
+        url: Some(file(scene)),
+        instruction: Some(instruction),
+        ..Item::default()
     }
 }
 

@@ -25,7 +25,7 @@ pub fn training(folder: &Path) -> Result<(), JobError> {
         scenes
             .par_iter()
             .try_for_each(|scene| write(&folder.join(file(scene)), &encode(scene)))?;
-        for set in TRAINING_SETS.iter().filter(|set| set.family() == family) {
+        for set in TRAINING_SETS.iter().filter(|set| set.family == family) {
             write_lines(&folder.join(format!("{}.jsonl", set.name)), &set.rows(&scenes))?;
         }
     }
@@ -84,7 +84,7 @@ pub fn hashes() -> Vec<u8> {
     let mut media = serde_json::Map::new();
     for family in Family::ALL {
         let scenes = scenes(family);
-        for set in TRAINING_SETS.iter().filter(|set| set.family() == family) {
+        for set in TRAINING_SETS.iter().filter(|set| set.family == family) {
             let rows = set.rows(&scenes);
             training.insert(
                 set.name.into(),

@@ -52,6 +52,6 @@ pub fn texture_of(ground: Colour, dice: &mut Dice) -> Colour {
     if bright < 160 {
         blend(ground, LIGHT, strength)
     } else {
-        blend(ground, DARK, strength * 2 / 3)
+        blend(ground, DARK, strength - 4)
     }
 }
