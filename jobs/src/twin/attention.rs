@@ -108,6 +108,11 @@ impl Rotary {
         })
     }
 
+    /// The table.
+    pub fn table(&self) -> &RotaryTable {
+        &self.forth
+    }
+
     /// The table of some of the tokens.
     ///
     /// # Errors

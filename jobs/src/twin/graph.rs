@@ -12,6 +12,20 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, Result,
 /// Gives the gradient of each input that is wanted from the gradient of the result.
 type Backward = dyn Fn(&Tensor, &[bool]) -> Result<Vec<Option<Tensor>>> + Send + Sync;
 
+/// What an operation gives, computed without a graph.
+pub enum Output {
+    /// A tensor on the device of its inputs.
+    Tensor(Tensor),
+    /// Numbers of an operation on the CPU in f32, row-major in this shape.
+    Numbers(Vec<f32>, Shape),
+}
+
+impl From<Tensor> for Output {
+    fn from(tensor: Tensor) -> Self {
+        Self::Tensor(tensor)
+    }
+}
+
 /// Ties `output`, which was computed from `inputs` without a graph, to those of them that have one.
 ///
 /// There is one input at least. `backward` is given the gradient of `output` and, for each input, whether its gradient is wanted. It runs once for each time
@@ -21,13 +35,17 @@ type Backward = dyn Fn(&Tensor, &[bool]) -> Result<Vec<Option<Tensor>>> + Send +
 /// If the device fails.
 pub fn tie(
     inputs: &[&Tensor],
-    output: Tensor,
+    output: impl Into<Output>,
     backward: impl Fn(&Tensor, &[bool]) -> Result<Vec<Option<Tensor>>> + Send + Sync + 'static,
 ) -> Result<Tensor> {
     let wanted: Vec<bool> = inputs.iter().map(|input| input.track_op()).collect();
     let mut tracked = inputs.iter().zip(&wanted).filter(|(_, wanted)| **wanted);
+    let output = output.into();
     let Some((first, _)) = tracked.next() else {
-        return Ok(output);
+        return match output {
+            Output::Tensor(tensor) => Ok(tensor),
+            Output::Numbers(numbers, shape) => Tensor::from_vec(numbers, shape, inputs[0].device()),
+        };
     };
     let shared = Arc::new(Shared {
         backward: Box::new(backward),
@@ -86,11 +104,11 @@ struct Tied {
     shared: Arc<Shared>,
     place: usize,
     /// Until candle asks for it, once.
-    output: Mutex<Option<Tensor>>,
+    output: Mutex<Option<Output>>,
 }
 
 impl Tied {
-    fn output(&self) -> Result<Tensor> {
+    fn output(&self) -> Result<Output> {
         match self.output.lock().expect("nobody panics with it").take() {
             Some(output) => Ok(output),
             None => candle_core::bail!("a tied operation runs once"),
@@ -98,7 +116,10 @@ impl Tied {
     }
 
     fn cpu(&self) -> Result<(CpuStorage, Shape)> {
-        let tensor = alone(&self.output()?)?;
+        let tensor = match self.output()? {
+            Output::Numbers(numbers, shape) => return Ok((CpuStorage::F32(numbers), shape)),
+            Output::Tensor(tensor) => alone(&tensor)?,
+        };
         let (storage, layout) = tensor.storage_and_layout();
         match &*storage {
             Storage::Cpu(storage) => Ok((storage.clone(), layout.shape().clone())),
@@ -107,7 +128,10 @@ impl Tied {
     }
 
     fn cuda(&self) -> Result<(CudaStorage, Shape)> {
-        let tensor = alone(&self.output()?)?;
+        let Output::Tensor(tensor) = self.output()? else {
+            candle_core::bail!("numbers are on the CPU alone");
+        };
+        let tensor = alone(&tensor)?;
         let (storage, layout) = tensor.storage_and_layout();
         match &*storage {
             Storage::Cuda(storage) => Ok((storage.try_clone(layout)?, layout.shape().clone())),

@@ -2,9 +2,11 @@
 
 use candle_core::{Result, Tensor, Var};
 use sightstream_model::backbone::attention::{Pattern, Segments};
+use sightstream_model::backbone::cpu::{Attention, Sequence};
 use sightstream_model::backbone::queries::HeadSizes;
 
 use super::attention::{Rotary, attend};
+use super::fused;
 use super::graph::tie;
 use super::modules::{Linear, Norm};
 use super::pass::Pass;
@@ -60,46 +62,105 @@ pub enum Mlp {
 #[derive(Debug, Clone)]
 pub struct Queries {
     /// `None`: every token.
-    pub rows: Option<Tensor>,
+    pub rows: Option<Vec<u32>>,
     /// Their angles.
     pub rotary: Rotary,
-    /// Who attends to whom.
-    pub pattern: Pattern,
+    /// The sequences' lengths in queries …
+    pub lengths: Segments,
+    /// … and in keys.
+    pub keys: Segments,
+    /// Whether none sees a later token.
+    pub causal: bool,
+    /// For candle's operations; `None` where layers run on slices.
+    pub pattern: Option<Pattern>,
 }
 
 impl Queries {
-    /// Every token of `sequences`, with `heads` query heads. With `causal`, none sees a later one.
+    /// Every token of `sequences`.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn all(sequences: &Segments, heads: usize, causal: bool, rotary: &Rotary, like: &Tensor) -> Result<Self> {
-        Ok(Self {
-            rows: None,
-            rotary: rotary.clone(),
-            pattern: Pattern::new(sequences, sequences, heads, causal, like.device())?,
-        })
+    pub fn all(
+        sequences: &Segments,
+        sizes: HeadSizes,
+        causal: bool,
+        rotary: &Rotary,
+        like: &Tensor,
+        pass: &Pass,
+    ) -> Result<Self> {
+        Self::new(
+            None,
+            sequences.clone(),
+            sequences,
+            sizes,
+            causal,
+            rotary.clone(),
+            like,
+            pass,
+        )
     }
 
     /// Each sequence's last token.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn last(sequences: &Segments, heads: usize, rotary: &Rotary, like: &Tensor) -> Result<Self> {
-        let rows = Tensor::new(sequences.last_rows(), like.device())?;
+    pub fn last(sequences: &Segments, sizes: HeadSizes, rotary: &Rotary, like: &Tensor, pass: &Pass) -> Result<Self> {
+        let rows = sequences.last_rows();
         let lengths = Segments::new(vec![1; sequences.lengths().len()]);
+        let rotary = rotary.select(&Tensor::new(rows.as_slice(), like.device())?)?;
+        Self::new(Some(rows), lengths, sequences, sizes, true, rotary, like, pass)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of what it makes")]
+    fn new(
+        rows: Option<Vec<u32>>,
+        lengths: Segments,
+        keys: &Segments,
+        sizes: HeadSizes,
+        causal: bool,
+        rotary: Rotary,
+        like: &Tensor,
+        pass: &Pass,
+    ) -> Result<Self> {
+        let pattern = match pass.is_fused(like) && sizes.size <= Attention::WIDEST {
+            true => None,
+            false => Some(Pattern::new(&lengths, keys, sizes.heads, causal, like.device())?),
+        };
         Ok(Self {
-            rotary: rotary.select(&rows)?,
-            rows: Some(rows),
-            pattern: Pattern::new(&lengths, sequences, heads, true, like.device())?,
+            rows,
+            rotary,
+            lengths,
+            keys: keys.clone(),
+            causal,
+            pattern,
         })
     }
 
     /// Their rows of `x` (tokens, width).
     fn of(&self, x: &Tensor) -> Result<Tensor> {
         match &self.rows {
-            Some(rows) => x.index_select(rows, 0),
+            Some(rows) => x.index_select(&Tensor::new(rows.as_slice(), x.device())?, 0),
             None => Ok(x.clone()),
         }
+    }
+
+    /// Each sequence's place among the queries and among the keys.
+    pub fn sequences(&self) -> Vec<Sequence> {
+        let (mut q_start, mut k_start) = (0, 0);
+        let lengths = self.lengths.lengths().iter().zip(self.keys.lengths());
+        lengths
+            .map(|(&q_length, &k_length)| {
+                let sequence = Sequence {
+                    q_start,
+                    q_length,
+                    k_start,
+                    k_length,
+                };
+                q_start += q_length;
+                k_start += k_length;
+                sequence
+            })
+            .collect()
     }
 }
 
@@ -134,13 +195,16 @@ impl Layer {
     }
 
     fn compute(&self, x: &Tensor, rotary: &Rotary, queries: &Queries, pass: &Pass) -> Result<Tensor> {
+        let Some(pattern) = &queries.pattern else {
+            return fused::forward(self, x, rotary, queries, pass);
+        };
         let HeadSizes { heads, kv_heads, size } = self.sizes;
         let normed = self.attention_norm.forward(x, pass)?;
         let [q, k, v] = self.project(&queries.of(&normed)?, &normed, pass)?;
         let divided = |x: Tensor, count: usize| x.reshape(((), count, size));
         let q = queries.rotary.rotate(&divided(q, heads)?)?;
         let k = rotary.rotate(&divided(k, kv_heads)?)?;
-        let attended = attend(&q, &k, &divided(v, kv_heads)?, &queries.pattern)?; // (queries, heads, size)
+        let attended = attend(&q, &k, &divided(v, kv_heads)?, pattern)?; // (queries, heads, size)
         let x = (queries.of(x)? + self.out.forward(&attended.flatten_from(1)?, pass)?)?;
         let normed = self.mlp_norm.forward(&x, pass)?;
         let inner = match &self.mlp {

@@ -11,11 +11,13 @@
 //! | `builder` | reads or draws tensors, and makes those that are trained variables |
 //! | `graph` | an operation of any number of inputs with a way back of its own |
 //! | `modules`, `attention`, `layer`, `vision`, `text` | the towers, by candle's operations |
+//! | `fused` | a layer on slices, on a CPU in f32 |
 //! | `dropout` | masks that can be had again |
 
 mod attention;
 mod builder;
 mod dropout;
+mod fused;
 mod graph;
 mod layer;
 mod modules;
@@ -57,6 +59,7 @@ pub struct Twin {
     parameters: Vec<Parameter>,
     dtype: DType,
     device: Device,
+    plain: bool,
     checkpoints: bool,
 }
 
@@ -124,8 +127,15 @@ impl Twin {
             parameters: builder.parameters,
             dtype,
             device: device.clone(),
+            plain: false,
             checkpoints: false,
         })
+    }
+
+    /// Whether candle's operations are taken even on a CPU in f32, where those on slices are faster: what other devices and
+    /// types do anyway.
+    pub fn set_plain(&mut self, plain: bool) {
+        self.plain = plain;
     }
 
     /// Whether layers keep their inputs alone for the way back, and compute the rest again there: about a third more work,
@@ -210,6 +220,7 @@ impl Twin {
         let pass = Pass {
             dropout,
             graph,
+            plain: self.plain,
             checkpoints: self.checkpoints,
         };
         // Neighbours of one length share their products.

@@ -19,6 +19,7 @@ use crate::error::JobError;
 #[derive(Debug)]
 pub struct TextModel {
     config: TextConfig,
+    sizes: HeadSizes,
     embed_tokens: Tensor,
     layers: Vec<Layer>,
     norm: Norm,
@@ -63,6 +64,7 @@ impl TextModel {
         }
         Ok(Self {
             config: config.clone(),
+            sizes,
             embed_tokens,
             layers,
             norm: builder.norm(TOWER, "norm", width, false, eps)?,
@@ -78,9 +80,8 @@ impl TextModel {
         let mut hidden = self.embed(batch, vision, pass)?;
         let table = RotaryTable::text(&self.config, &batch.positions, hidden.dtype(), hidden.device())?;
         let rotary = Rotary::new(table)?;
-        let heads = self.config.num_attention_heads;
-        let all = Queries::all(&batch.sequences, heads, true, &rotary, &hidden)?;
-        let last = Queries::last(&batch.sequences, heads, &rotary, &hidden)?;
+        let all = Queries::all(&batch.sequences, self.sizes, true, &rotary, &hidden, pass)?;
+        let last = Queries::last(&batch.sequences, self.sizes, &rotary, &hidden, pass)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let is_last = index + 1 == self.layers.len();
             hidden = layer.forward(&hidden, &rotary, if is_last { &last } else { &all }, pass)?;

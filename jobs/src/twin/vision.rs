@@ -80,7 +80,7 @@ impl VisionTower {
             .iter()
             .flat_map(|&[time, height, width]| std::iter::repeat_n(height as usize * width as usize, time as usize));
         let frames = Segments::new(frames.collect());
-        let queries = Queries::all(&frames, self.config.num_heads, false, &rotary, patches)?;
+        let queries = Queries::all(&frames, head_sizes(&self.config), false, &rotary, patches, pass)?;
         let mut hidden = self.patch_embed.forward(patches, pass)?; // (patches, embed_dim)
         for block in &self.blocks {
             hidden = block.forward(&hidden, &rotary, &queries, pass)?;

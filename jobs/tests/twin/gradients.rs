@@ -44,8 +44,17 @@ fn every_gradient_is_pytorchs() {
 }
 
 #[test]
+fn every_gradient_is_pytorchs_by_candles_operations() {
+    compare(|twin| twin.set_plain(true));
+}
+
+#[test]
 fn every_gradient_is_pytorchs_with_layers_computed_again() {
     compare(|twin| twin.set_checkpoints(true));
+    compare(|twin| {
+        twin.set_plain(true);
+        twin.set_checkpoints(true);
+    });
 }
 
 #[test]

@@ -27,8 +27,10 @@ fn the_twin_and_the_encoder_give_the_same_vectors() {
         let expected = l2_normalize(&states).expect("computed");
         // A fresh adapter changes nothing.
         for case in ["all", "lora", "dora"] {
-            let twin = Twin::load(&kit::files(kit), &kit::trainable(case), DType::F32, &Device::Cpu).expect("loaded");
-            for plain in [false] {
+            let mut twin =
+                Twin::load(&kit::files(kit), &kit::trainable(case), DType::F32, &Device::Cpu).expect("loaded");
+            for plain in [false, true] {
+                twin.set_plain(plain);
                 let found = twin.embed(&inputs.borrowed(), None).expect("computed");
                 let apart = largest_difference(&found, &expected);
                 assert!(apart < 1e-5, "{kit} {case} {plain}: {apart}");
@@ -87,7 +89,13 @@ fn a_frozen_vision_tower_has_no_graph_and_no_parameters() {
 #[test]
 fn dropout_depends_on_its_seed_alone() {
     let inputs = Inputs::load();
-    for case in ["lora", "dora", "dora_vision"] {
+    for (case, plain) in [
+        ("lora", false),
+        ("dora", false),
+        ("lora", true),
+        ("dora", true),
+        ("dora_vision", false),
+    ] {
         let reference = Reference::load("grouped", case);
         let Trainable::Adapter(options) = kit::trainable(case) else {
             unreachable!("an adapter")
@@ -98,8 +106,9 @@ fn dropout_depends_on_its_seed_alone() {
         };
         let load = || {
             let trainable = Trainable::Adapter(options.clone());
-            let twin = Twin::load(&kit::files("grouped"), &trainable, DType::F32, &Device::Cpu).expect("loaded");
+            let mut twin = Twin::load(&kit::files("grouped"), &trainable, DType::F32, &Device::Cpu).expect("loaded");
             twin.set_parameters(&reference.adapter()).expect("the adapter");
+            twin.set_plain(plain);
             twin
         };
         let twin = load();
@@ -120,7 +129,8 @@ fn dropout_depends_on_its_seed_alone() {
             "{case}"
         );
         // The other way to compute gets the same masks, and the same gradients through them.
-        let other = load();
+        let mut other = load();
+        other.set_plain(!plain);
         assert!(
             largest_difference(&first, &embed(&other, Some(7), true)) < 1e-5,
             "{case}"

@@ -5,7 +5,7 @@
 mod activation;
 pub mod attention;
 pub mod config;
-mod cpu;
+pub mod cpu;
 pub mod layer;
 pub mod modules;
 pub mod packing;

@@ -78,21 +78,11 @@ impl RotaryTable {
         rotated.to_dtype(x.dtype())
     }
 
-    /// Cosines, a row for each token.
-    pub fn cos(&self) -> &Tensor {
-        &self.cos
-    }
-
-    /// Sines, a row for each token.
-    pub fn sin(&self) -> &Tensor {
-        &self.sin
-    }
-
     /// Cosines and sines as numbers, a row for each token.
     ///
     /// # Errors
     /// If they are not f32 on the CPU.
-    pub(super) fn floats(&self) -> Result<(Floats<'_>, Floats<'_>)> {
+    pub fn floats(&self) -> Result<(Floats<'_>, Floats<'_>)> {
         Ok((Floats::of(&self.cos)?, Floats::of(&self.sin)?))
     }
 

@@ -3,7 +3,8 @@
 //!
 //! Rows of a batch are independent everywhere but in attention. So a layer is three steps, each of which shares the cores
 //! once: normalise and project, attend, and the rest, where a core takes some rows through both products of the MLP while
-//! they are in its cache. Nothing here differentiates; other devices and types take candle's operations in the modules above.
+//! they are in its cache. Nothing here differentiates (training
+//! has kernels of its own, which start from these); other devices and types take candle's operations in the modules above.
 
 mod activation;
 mod attention;
@@ -15,11 +16,11 @@ mod slices;
 mod softmax;
 mod tile;
 
-pub(super) use activation::{gelu, quick_gelu, swiglu};
-pub(super) use attention::{Attention, Sequence};
-pub(super) use gemm::Parallelism;
-pub(super) use heads::{Heads, Rotary};
-pub(super) use norm::normalise;
-pub(super) use product::{Matrix, multiply};
-pub(super) use rows::by_rows;
-pub(super) use slices::{Floats, is_fused};
+pub use activation::{exp, gelu, quick_gelu, swiglu};
+pub use attention::{Attention, Sequence};
+pub use gemm::Parallelism;
+pub use heads::{Heads, Rotary};
+pub use norm::{normalise, sum};
+pub use product::{Matrix, multiply};
+pub use rows::by_rows;
+pub use slices::{Floats, is_fused};
