@@ -88,10 +88,10 @@ impl Twin {
             Trainable::All => None,
             Trainable::Adapter(options) => Some(options),
         };
-        let source = Source::Files(Weights::new(files.weights(), dtype, device));
+        let source = Source::Files(Weights::new(files, dtype, device));
         let mut builder = Builder::new(source, &config, adapter, dtype, device)?;
         let vision = if builder.is_frozen(Tower::Vision) {
-            let weights = Weights::new(files.weights(), dtype, device);
+            let weights = Weights::new(files, dtype, device);
             Vision::Frozen(FrozenVision::new(&config.vision, &weights.vision())?)
         } else {
             Vision::Trained(VisionTower::new(&config.vision, &mut builder)?)
