@@ -153,16 +153,22 @@ impl Adapter {
         self.file.tensors()
     }
 
+    /// Whether it changes the weight `name` of a checkpoint.
+    pub fn changes(&self, name: &str) -> bool {
+        self.module(name).is_some()
+    }
+
+    fn module(&self, name: &str) -> Option<&Module> {
+        self.modules.get(&canonical(name.strip_suffix(".weight")?))
+    }
+
     /// The weight `name` of a checkpoint with the adapter in it, in f32 and on the same device; `None` where the adapter leaves it
     /// as it is. `weight` is as the checkpoint has it, in any floating type.
     ///
     /// # Errors
     /// [`ModelError::Candle`] for a weight of another shape than the adapter's, and if the device fails.
     pub fn merge(&self, name: &str, weight: &Tensor) -> Result<Option<Tensor>, ModelError> {
-        let Some(module) = name
-            .strip_suffix(".weight")
-            .and_then(|module| self.modules.get(&canonical(module)))
-        else {
+        let Some(module) = self.module(name) else {
             return Ok(None);
         };
         let part = |name: &Option<String>| -> Result<Option<Tensor>, ModelError> {
