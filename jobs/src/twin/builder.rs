@@ -13,21 +13,24 @@ use super::options::{AdapterOptions, is_named};
 use crate::embed::Parameter;
 use crate::error::JobError;
 
-/// How wide weights are drawn: transformers' `initializer_range`.
-const INITIAL_WIDTH: f32 = 0.02;
+/// How wide embeddings are drawn, as in transformers.
+const EMBEDDING_WIDTH: f32 = 0.02;
 
 /// Where weights come from.
 pub enum Source<'a> {
     /// A checkpoint.
     Files(Weights<'a>),
-    /// Chance, as transformers draws it: weights N(0, 0.02²), biases 0, norms 1.
+    /// Chance (see [`super::Twin::random`]).
     Random(ChaCha8Rng),
 }
 
 /// What a tensor is, which says how it is drawn.
 #[derive(Clone, Copy)]
 enum Kind {
+    Embedding,
     Weight,
+    /// Of the language model's queries or keys.
+    PositionBias,
     Bias,
     NormWeight,
 }
@@ -85,7 +88,7 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// Those of the checkpoint's tensors.
     pub fn embedding(&mut self, tower: Tower, name: &str, rows: usize, width: usize) -> Result<Tensor, JobError> {
-        self.tensor(tower, &format!("{name}.weight"), &[rows, width], Kind::Weight)
+        self.tensor(tower, &format!("{name}.weight"), &[rows, width], Kind::Embedding)
     }
 
     /// The norm `name`, with a bias or without.
@@ -138,7 +141,11 @@ impl<'a> Builder<'a> {
 
     fn bias(&mut self, tower: Tower, name: &str, size: usize, biased: bool) -> Result<Option<Tensor>, JobError> {
         biased
-            .then(|| self.tensor(tower, &format!("{name}.bias"), &[size], Kind::Bias))
+            .then(|| {
+                let is_position = tower == Tower::Text && (is_named(name, "q_proj") || is_named(name, "k_proj"));
+                let kind = if is_position { Kind::PositionBias } else { Kind::Bias };
+                self.tensor(tower, &format!("{name}.bias"), &[size], kind)
+            })
             .transpose()
     }
 
@@ -154,7 +161,12 @@ impl<'a> Builder<'a> {
             Source::Random(random) => {
                 let count: usize = shape.iter().product();
                 let numbers = match kind {
-                    Kind::Weight => normal(random, INITIAL_WIDTH, count),
+                    Kind::Embedding => normal(random, EMBEDDING_WIDTH, count),
+                    Kind::Weight => {
+                        let inputs: usize = shape[1..].iter().product();
+                        normal(random, 1.0 / (inputs as f32).sqrt(), count)
+                    }
+                    Kind::PositionBias => normal(random, 1.0, count),
                     Kind::Bias => vec![0.0; count],
                     Kind::NormWeight => vec![1.0; count],
                 };
