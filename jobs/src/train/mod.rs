@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod config;
 mod diverged;
+mod options;
 pub mod report;
 pub mod state;
 pub mod trainer;
