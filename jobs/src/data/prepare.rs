@@ -84,8 +84,18 @@ pub struct Preparer {
 /// A fetcher, and what it runs on.
 struct Fetching {
     fetcher: Fetcher,
-    runtime: Runtime,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
     stopped: watch::Sender<bool>,
+}
+
+impl Drop for Fetching {
+    /// A runtime that waits for its tasks may not be dropped inside of another.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl std::fmt::Debug for Fetching {
@@ -128,7 +138,7 @@ impl Preparer {
             )?,
             fetcher: Fetching {
                 fetcher: Fetcher::new(options.fetch.clone())?,
-                runtime,
+                runtime: Some(runtime),
                 stopped: watch::Sender::new(false),
             },
             processor,
@@ -138,7 +148,7 @@ impl Preparer {
         })
     }
 
-    /// Prepares one item. Blocks.
+    /// Prepares one item. Blocks, and so is not for threads of an async runtime.
     ///
     /// # Errors
     /// [`PrepareError::Media`] for this item alone.
@@ -147,7 +157,7 @@ impl Preparer {
         Ok(inputs.pop().expect("as many inputs as items"))
     }
 
-    /// Prepares items whose media are fetched at the same time. Blocks.
+    /// Prepares items whose media are fetched at the same time. Blocks as [`Preparer::prepare`] does.
     ///
     /// # Errors
     /// That of the first item that has one.
@@ -206,7 +216,8 @@ impl Preparer {
     fn fetch<'a>(&self, media: impl Iterator<Item = &'a Medium>) -> Result<Vec<Bytes>, PrepareError> {
         let fetches = future::try_join_all(media.map(|medium| self.bytes(medium)));
         let mut stopped = self.fetcher.stopped.subscribe();
-        self.fetcher.runtime.block_on(async {
+        let runtime = self.fetcher.runtime.as_ref().expect("it is there until it is dropped");
+        runtime.block_on(async {
             tokio::select! {
                 fetched = fetches => Ok(fetched?),
                 _ = stopped.wait_for(|stopped| *stopped) => Err(PrepareError::Unavailable("it was stopped".into())),

@@ -169,7 +169,10 @@ impl MineOptions {
                 self.depth, self.negatives
             ));
         }
-        if self.max_positive_share.is_some_and(|share| !(share > 0.0)) {
+        if self
+            .max_positive_share
+            .is_some_and(|share| share.is_nan() || share <= 0.0)
+        {
             return refused("max_positive_share: write a share above 0, such as 0.95, or leave it out".into());
         }
         Ok(())

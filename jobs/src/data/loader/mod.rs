@@ -162,6 +162,13 @@ impl Loader {
             epochs: options.epochs,
         };
         let mixture = Mixture::new(parts.collect(), mixture, from)?;
+        let sub_batches = options.batch_size / options.sub_batch_size;
+        if from.is_none() && mixture.batches_left(sub_batches) == Some(0) {
+            return Err(JobError::Config(format!(
+                "batch_size: no batch of {} is full at the end of the last epoch; lower it, or raise num_epochs",
+                options.batch_size
+            )));
+        }
         // Who names a dataset wants its files to be read.
         let mut prepare = options.prepare.clone();
         let folders = datasets
