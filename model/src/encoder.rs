@@ -267,7 +267,11 @@ pub(crate) fn device_name(device: &Device) -> String {
 }
 
 impl DeviceChoice {
-    fn open(self) -> Result<Device, ModelError> {
+    /// The device that is meant.
+    ///
+    /// # Errors
+    /// [`ModelError::Device`] for one that this build or this machine does not have.
+    pub fn open(self) -> Result<Device, ModelError> {
         let cuda = |ordinal| {
             if !candle_core::utils::cuda_is_available() {
                 return Err(ModelError::Device(

@@ -28,7 +28,7 @@ struct AddedToken {
 ///
 /// # Errors
 /// [`ModelError::Config`] that names both fields and both values, [`ModelError::Tokenizer`] for what is no tokenizer.
-pub(crate) fn check_agreement(
+pub fn check_agreement(
     files: &CheckpointFiles,
     config: &Config,
     processor: &ProcessorConfig,

@@ -13,13 +13,14 @@ mod progress;
 mod weight_files;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::ModelError;
 pub use adapter::{Adapter, AdapterConfig};
-pub(crate) use agreement::check_agreement;
+pub use agreement::check_agreement;
 pub(crate) use fingerprint::short_digest;
 use hub::Wanted;
 pub use progress::{DownloadProgress, LogProgress};
@@ -41,6 +42,8 @@ enum Source {
     Demo,
     /// A directory, a hub snapshot in the cache included.
     Directory(PathBuf),
+    /// Small files alone, by name.
+    WithoutWeights(Arc<BTreeMap<String, Vec<u8>>>),
 }
 
 /// Where a checkpoint was found. It holds no file open.
@@ -69,6 +72,7 @@ impl CheckpointPlace {
         let files = match &self.source {
             Source::Demo => CheckpointFiles::locate(None),
             Source::Directory(directory) => CheckpointFiles::open(&self.base, directory),
+            Source::WithoutWeights(small) => Ok(CheckpointFiles::of_small_files(&self.base, Arc::clone(small))),
         }?;
         match &self.adapter {
             Some((name, directory)) => files.with_adapter(Adapter::open(name, directory)?),
@@ -138,6 +142,20 @@ impl CheckpointFiles {
                 .map(|directory| Self::open(model, &directory))
                 .transpose(),
             _ => Self::locate(model).map(Some),
+        }
+    }
+
+    /// A checkpoint that has no weights yet, of its small files by name: what training from scratch begins with.
+    pub fn without_weights(name: &str, small_files: BTreeMap<String, Vec<u8>>) -> Self {
+        Self::of_small_files(name, Arc::new(small_files))
+    }
+
+    fn of_small_files(name: &str, small_files: Arc<BTreeMap<String, Vec<u8>>>) -> Self {
+        Self {
+            name: name.to_string(),
+            source: Source::WithoutWeights(small_files),
+            weights: Arc::new(WeightFiles::none()),
+            adapter: None,
         }
     }
 
@@ -241,6 +259,7 @@ impl CheckpointFiles {
     pub fn read(&self, file: &str) -> Result<Option<Cow<'_, [u8]>>, ModelError> {
         match &self.source {
             Source::Demo => Ok(demo::read(file).map(Cow::Borrowed)),
+            Source::WithoutWeights(small) => Ok(small.get(file).map(|content| Cow::Borrowed(content.as_slice()))),
             Source::Directory(directory) => {
                 let path = directory.join(file);
                 match std::fs::read(&path) {

@@ -45,6 +45,11 @@ struct ShardIndex {
 }
 
 impl WeightFiles {
+    /// No file at all.
+    pub(super) fn none() -> Self {
+        Self { files: Vec::new() }
+    }
+
     /// Maps the file or the shards of a directory.
     pub(super) fn map(directory: &Path) -> Result<Self, ModelError> {
         let names = match read_index(directory)? {
