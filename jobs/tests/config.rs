@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sightstream_jobs::train::config::{
-    ConfigErrors, Length, LrScheduler, ParserName, Start, StoppingStrategy, TrainConfig,
-};
+use sightstream_jobs::data::{ParserKind, Stopping};
+use sightstream_jobs::optimiser::ScheduleKind;
+use sightstream_jobs::train::config::{ConfigErrors, Length, Start, TrainConfig};
 use sightstream_model::encoder::DtypeChoice;
 use tempfile::TempDir;
 
@@ -73,18 +73,19 @@ fn what_is_left_out_is_the_recipe_of_vlm2vec_v2() {
     );
     assert_eq!(lora.target_modules.len(), 7);
     assert_eq!((config.batch_size, config.sub_batch_size), (1024, 64));
-    assert_eq!((config.learning_rate, config.warmup_steps), (5e-5, 100));
-    assert_eq!(config.lr_scheduler, LrScheduler::Linear);
+    let options = config.train_options(5000);
+    assert_eq!((options.learning_rate, options.schedule.warmup_steps), (5e-5, 100));
+    assert_eq!(config.lr_scheduler, ScheduleKind::Linear);
     assert_eq!((config.temperature, config.symmetric), (0.02, false));
     assert_eq!((config.gc_q_chunk_size, config.gc_p_chunk_size), (Some(8), Some(8)));
-    assert_eq!(config.stopping_strategy, StoppingStrategy::AllExhausted);
+    assert_eq!(config.stopping_strategy, Stopping::AllExhausted);
     assert_eq!(config.video_frames, 8);
     let [dataset] = config.datasets.as_slice() else {
         panic!("one dataset: {:?}", config.datasets)
     };
     assert_eq!(
         (dataset.name.as_str(), dataset.parser, dataset.weight),
-        ("pairs", ParserName::Pairs, 1.0)
+        ("pairs", ParserKind::Pairs, 1.0)
     );
     assert_eq!(dataset.media_root, None);
 }
@@ -139,7 +140,7 @@ datasets:
     };
     assert_eq!(
         (a.weight, a.rows, b.parser, b.rows),
-        (2.5, Some(10), ParserName::Mmeb, None)
+        (2.5, Some(10), ParserKind::Mmeb, None)
     );
 }
 
@@ -192,7 +193,7 @@ datasets:
         "c.yaml:10: unknown key lr_scheduler_type; write lr_scheduler",
         "c.yaml:12: datasets.0.path names @/gone.jsonl, where there is no file",
         "c.yaml:13: datasets.0.weight is 0; write a number above 0",
-        "c.yaml:15: datasets.1.parser is 'nope'; the parsers are pairs, mmeb, llavahound_caption, llavahound_qa, \
+        "c.yaml:15: datasets.1.parser is 'nope'; write one of pairs, mmeb, llavahound_caption, llavahound_qa, \
          vidore, visrag",
         "c.yaml:17: datasets.2.name pairs is that of an earlier dataset too; choose another",
         "c.yaml: output_dir is missing; name the folder of what the run makes",
@@ -251,7 +252,7 @@ fn what_does_not_go_together_is_refused() {
 fn a_short_run_warms_up_for_a_tenth_of_it() {
     let world = World::new();
     let config = world.parse(LEAST, &["max_steps=40"]).expect("a configuration");
-    assert_eq!(config.warmup_steps, 4);
+    assert_eq!(config.train_options(40).schedule.warmup_steps, 4);
     let config = world.parse(LEAST, &["batch_size=16"]).expect("a configuration");
     assert_eq!(config.sub_batch_size, 16);
 }

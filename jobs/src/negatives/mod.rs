@@ -46,6 +46,8 @@ pub struct MineOptions {
     pub negatives: usize,
     /// How many neighbours of each query are looked at: those that are left out make room for the next.
     pub depth: usize,
+    /// So many of the nearest neighbours that are not known to be right are passed over: they may be right too.
+    pub skip: usize,
     /// A neighbour whose score is above this share of the best positive's is left out: it may be right too, and unknown.
     pub max_positive_share: Option<f32>,
     /// Whether the negatives that a row has stay, before those that are found. Else these take their place.
@@ -62,6 +64,7 @@ impl Default for MineOptions {
         Self {
             negatives: 4,
             depth: 50,
+            skip: 0,
             max_positive_share: None,
             keep: false,
             rows_at_once: 256,
@@ -81,7 +84,7 @@ pub struct Mined {
     pub short_rows: u64,
     /// Neighbours that were left out because the row says that they are right, or that they are the query.
     pub right: u64,
-    /// Neighbours that were left out because their score is too close to that of what is right.
+    /// Neighbours that were left out because they are among the nearest, or their score is too close to that of what is right.
     pub too_close: u64,
     /// Rows that are not in the file because they, their query or their positives cannot be read.
     pub bad_rows: u64,
@@ -163,10 +166,10 @@ impl MineOptions {
         if self.negatives == 0 || self.rows_at_once == 0 {
             return refused("negatives: 0 leaves nothing to do; write a number above 0".into());
         }
-        if self.depth < self.negatives {
+        if self.depth < self.skip + self.negatives {
             return refused(format!(
-                "depth: {} neighbours cannot give {} negatives; raise it",
-                self.depth, self.negatives
+                "depth: {} neighbours cannot give {} negatives after {} that are passed over; raise it",
+                self.depth, self.negatives, self.skip
             ));
         }
         if self
@@ -260,7 +263,7 @@ impl MineOptions {
         let right = [&pair.query].into_iter().chain(&pair.positives).map(Item::identity);
         let right: HashSet<Identity> = right.collect();
         let mut there: HashSet<Identity> = pair.negatives.iter().map(Item::identity).collect();
-        let mut found = 0;
+        let (mut found, mut passed) = (0, 0);
         for Neighbour { item, score } in neighbours {
             if found == self.negatives {
                 break;
@@ -268,6 +271,9 @@ impl MineOptions {
             let identity = item.identity();
             if right.contains(&identity) {
                 mined.right += 1;
+            } else if passed < self.skip {
+                passed += 1;
+                mined.too_close += 1;
             } else if score > limit {
                 mined.too_close += 1;
             } else if there.insert(identity) {

@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod config;
 mod diverged;
+pub mod model;
 mod options;
 pub mod report;
 pub mod state;

@@ -21,11 +21,11 @@ pub(super) fn together(config: &TrainConfig, fields: &mut Fields) {
             "1 leaves a query without negatives; write 2 or more, or num_hard_negatives",
         );
     }
-    if let Length::Steps(steps) = config.length
-        && fields.are_sound(&["max_steps", "warmup_steps"])
-        && config.warmup_steps > steps
+    if let (Length::Steps(steps), Some(warmup)) = (config.length, config.warmup_steps)
+        && fields.are_sound(&["max_steps"])
+        && warmup > steps
     {
-        let message = format!("{} outlasts max_steps {steps}; write fewer", config.warmup_steps);
+        let message = format!("{warmup} outlasts max_steps {steps}; write fewer");
         fields.refuse("warmup_steps", message);
     }
     if let (Some(least), Some(most)) = (config.min_pixels, config.max_pixels)

@@ -1,80 +1,23 @@
 //! A dataset of the mixing table.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::str::FromStr;
 
 use super::checks;
 use super::fields::{Fields, count, path, positive, text};
 use super::node::Value;
+use crate::data::{DatasetOptions, Mode, ParserKind};
+use crate::error::JobError;
 
-/// One entry of `datasets`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DatasetConfig {
-    /// `name`: as logs and errors call it. Default: the file's name without its ending.
-    pub name: String,
-    /// `parser`: the shape of its rows. Default: `pairs`.
-    pub parser: ParserName,
-    /// `path`: a file of JSON lines or Parquet, a folder of such files, or a pattern such as `train-*.parquet`. Has to be there.
-    pub path: PathBuf,
-    /// `media_root`: where relative paths of media start, a folder or an address such as `s3://bucket/images`. Default: the folder
-    /// of the files.
-    pub media_root: Option<String>,
-    /// `weight`: the share of sub-batches that are of this dataset, relative to the weights of the others. Default: 1.
-    pub weight: f64,
-    /// `rows`: only the first so many rows. Default: all.
-    pub rows: Option<usize>,
-    /// `mode`: what is searched with what, for parsers with a choice. Default: the parser's.
-    pub mode: Option<String>,
-    /// `query_instruction`: in place of the parser's instruction of queries; for `pairs`, of those that have none.
-    pub query_instruction: Option<String>,
-    /// `target_instruction`: the same for targets.
-    pub target_instruction: Option<String>,
-}
-
-/// The shapes of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParserName {
-    /// This project's own: a query, a positive, negatives.
-    Pairs,
-    /// MMEB-train's columns.
-    Mmeb,
-    /// LLaVA-Hound's captions of videos.
-    LlavahoundCaption,
-    /// LLaVA-Hound's questions about videos.
-    LlavahoundQa,
-    /// ViDoRe's queries and pages.
-    Vidore,
-    /// VisRAG's queries and pages.
-    Visrag,
-}
-
-impl ParserName {
-    const ALL: [(&'static str, Self); 6] = [
-        ("pairs", Self::Pairs),
-        ("mmeb", Self::Mmeb),
-        ("llavahound_caption", Self::LlavahoundCaption),
-        ("llavahound_qa", Self::LlavahoundQa),
-        ("vidore", Self::Vidore),
-        ("visrag", Self::Visrag),
-    ];
-
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find_map(|(name, parser)| (*parser == self).then_some(*name))
-            .expect("the table above has every parser")
-    }
-}
-
-/// The dataset whose keys are `fields`.
-pub(super) fn read(fields: &mut Fields) -> Option<DatasetConfig> {
+/// The dataset whose keys are `fields`: those of [`DatasetOptions`], and the file's name where none is given.
+pub(super) fn read(fields: &mut Fields) -> Option<DatasetOptions> {
     let name = fields.read("name", text);
-    let parser = fields.read("parser", parser).unwrap_or(ParserName::Pairs);
+    let parser = fields.read("parser", word::<ParserKind>).unwrap_or(ParserKind::Pairs);
     let file = fields.require("path", "name the file of its rows", path);
     let media_root = fields.read("media_root", text);
     let weight = fields.read("weight", positive).unwrap_or(1.0);
     let rows = fields.read("rows", count);
-    let mode = fields.read("mode", text);
+    let mode = fields.read("mode", word::<Mode>);
     let query_instruction = fields.read("query_instruction", text);
     let target_instruction = fields.read("target_instruction", text);
     let path = file?;
@@ -90,7 +33,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<DatasetConfig> {
             .to_string_lossy()
             .into_owned()
     };
-    Some(DatasetConfig {
+    Some(DatasetOptions {
         name: name.unwrap_or_else(of_file),
         parser,
         media_root,
@@ -103,14 +46,13 @@ pub(super) fn read(fields: &mut Fields) -> Option<DatasetConfig> {
     })
 }
 
-fn parser(value: &Value) -> Result<ParserName, String> {
-    let named = |name: &str| ParserName::ALL.iter().find(|(known, _)| *known == name);
-    match value {
-        Value::Text(text) => named(text).map(|(_, parser)| *parser),
-        _ => None,
-    }
-    .ok_or_else(|| {
-        let names: Vec<&str> = ParserName::ALL.iter().map(|(name, _)| *name).collect();
-        format!("the parsers are {}", names.join(", "))
-    })
+/// One of the words that a type is written by.
+pub(super) fn word<T: FromStr<Err = JobError>>(value: &Value) -> Result<T, String> {
+    let words = text(value)?;
+    words
+        .parse()
+        .map_err(|error: JobError| match error.to_string().split_once("; ") {
+            Some((_, wanted)) => wanted.to_string(),
+            None => error.to_string(),
+        })
 }

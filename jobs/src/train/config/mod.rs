@@ -9,6 +9,7 @@ mod dataset;
 mod fields;
 mod hints;
 mod node;
+mod parts;
 mod problem;
 mod read;
 
@@ -16,9 +17,11 @@ use std::path::{Path, PathBuf};
 
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice};
 
-pub use dataset::{DatasetConfig, ParserName};
 pub use problem::ConfigErrors;
 use problem::{Place, Problem};
+
+use crate::data::{DatasetOptions, Stopping};
+use crate::optimiser::ScheduleKind;
 
 /// The configuration of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,18 +50,18 @@ pub struct TrainConfig {
     /// `max_steps` or `num_epochs`: how long the run is. One of them has to be there.
     pub length: Length,
     /// `stopping_strategy`: when an epoch over several datasets ends. Default: `all_exhausted`.
-    pub stopping_strategy: StoppingStrategy,
+    pub stopping_strategy: Stopping,
 
     /// `learning_rate`: the highest that the schedule reaches. Default: 5e-5.
     pub learning_rate: f64,
     /// `lr_scheduler`: `linear` or `cosine` (to 0 at the last step), or `constant`. Default: `linear`.
-    pub lr_scheduler: LrScheduler,
-    /// `warmup_steps`: the learning rate rises from 0 over so many steps. Default: 100.
-    pub warmup_steps: u64,
+    pub lr_scheduler: ScheduleKind,
+    /// `warmup_steps`: the learning rate rises from 0 over so many steps. Default: 100, or a tenth of the steps where that is less.
+    pub warmup_steps: Option<u64>,
     /// `weight_decay`: AdamW's, on everything that is trained but norms and biases. Default: 0.
     pub weight_decay: f64,
     /// `max_grad_norm`: gradients are scaled so that their norm is no larger; 0 leaves them as they are. Default: 1.
-    pub max_grad_norm: f64,
+    pub max_grad_norm: Option<f64>,
     /// `gradient_accumulation_steps`: batches whose gradients make one step together. Negatives do not reach across them.
     /// Default: 1.
     pub gradient_accumulation_steps: usize,
@@ -73,8 +76,8 @@ pub struct TrainConfig {
     /// `gc_p_chunk_size`: the same for targets. Default: 8.
     pub gc_p_chunk_size: Option<usize>,
 
-    /// `save_steps`: a checkpoint after each so many steps; 0 keeps none but that of a run that was stopped. Default: 500.
-    pub save_steps: u64,
+    /// `save_steps`: a checkpoint after each so many steps; 0: at the end, and where the run is stopped. Default: 500.
+    pub save_steps: Option<u64>,
     /// `save_total_limit`: the newest so many checkpoints are kept, older ones removed. Default: all are kept.
     pub save_total_limit: Option<usize>,
     /// `logging_steps`: a line of the log for each so many steps. `log.csv` and TensorBoard's file have every step. Default: 10.
@@ -101,7 +104,7 @@ pub struct TrainConfig {
     pub gradient_checkpointing: bool,
 
     /// `datasets`: the mixing table. At least one.
-    pub datasets: Vec<DatasetConfig>,
+    pub datasets: Vec<DatasetOptions>,
 }
 
 /// What training starts from.
@@ -147,26 +150,6 @@ pub enum Length {
     Steps(u64),
     /// `num_epochs`: times through the data, as `stopping_strategy` counts them.
     Epochs(u64),
-}
-
-/// When an epoch over several datasets ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoppingStrategy {
-    /// With the last dataset; shorter ones begin again meanwhile.
-    AllExhausted,
-    /// With the first dataset that has no row left.
-    FirstExhausted,
-}
-
-/// How the learning rate moves after its warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LrScheduler {
-    /// Straight down to 0 at the last step.
-    Linear,
-    /// Half a cosine down to 0 at the last step.
-    Cosine,
-    /// It stays.
-    Constant,
 }
 
 /// A configuration as it was written, with what the command line put over it.

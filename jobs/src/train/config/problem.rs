@@ -52,6 +52,11 @@ impl ConfigErrors {
     pub fn sentences(&self) -> &[String] {
         &self.sentences
     }
+
+    /// The same, to keep.
+    pub fn into_sentences(self) -> Vec<String> {
+        self.sentences
+    }
 }
 
 impl fmt::Display for ConfigErrors {

@@ -3,13 +3,15 @@
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice};
 
 use super::checks;
-use super::dataset::{self, DatasetConfig};
+use super::dataset::{self, word};
 use super::fields::{
     Fields, count, count_or_none, dropout, flag, not_negative, path, pixels, positive, share, text, whole, words,
 };
 use super::node::{Node, Value};
 use super::problem::{Place, Problem};
-use super::{FromScratch, Length, LoraConfig, LrScheduler, Start, StoppingStrategy, TrainConfig};
+use super::{FromScratch, Length, LoraConfig, Start, TrainConfig};
+use crate::data::{DatasetOptions, Stopping};
+use crate::optimiser::ScheduleKind;
 
 /// The modules that VLM2Vec-V2 adapts.
 const TARGET_MODULES: [&str; 7] = [
@@ -56,10 +58,6 @@ fn top(fields: &mut Fields, problems: &mut Vec<Problem>) -> TrainConfig {
     let output_dir = fields.require("output_dir", "name the folder of what the run makes", path);
     let batch_size = fields.read("batch_size", count).unwrap_or(1024);
     let length = length(fields);
-    let warmup_steps = fields.read("warmup_steps", whole).unwrap_or(match length {
-        Some(Length::Steps(steps)) => (steps / 10).min(100),
-        _ => 100,
-    });
     let chunk = |chunk: usize| (chunk > 0).then_some(chunk);
     TrainConfig {
         start: start.unwrap_or(Start::Checkpoint(String::new())),
@@ -71,20 +69,20 @@ fn top(fields: &mut Fields, problems: &mut Vec<Problem>) -> TrainConfig {
         sub_batch_size: fields.read("sub_batch_size", count).unwrap_or(batch_size.min(64)),
         num_hard_negatives: fields.read("num_hard_negatives", count_or_none).unwrap_or(0),
         length: length.unwrap_or(Length::Epochs(1)),
-        stopping_strategy: fields
-            .read("stopping_strategy", stopping_strategy)
-            .unwrap_or(StoppingStrategy::AllExhausted),
+        stopping_strategy: fields.read("stopping_strategy", word).unwrap_or(Stopping::AllExhausted),
         learning_rate: fields.read("learning_rate", positive).unwrap_or(5e-5),
-        lr_scheduler: fields.read("lr_scheduler", lr_scheduler).unwrap_or(LrScheduler::Linear),
-        warmup_steps,
+        lr_scheduler: fields
+            .read("lr_scheduler", lr_scheduler)
+            .unwrap_or(ScheduleKind::Linear),
+        warmup_steps: fields.read("warmup_steps", whole),
         weight_decay: fields.read("weight_decay", not_negative).unwrap_or(0.0),
-        max_grad_norm: fields.read("max_grad_norm", not_negative).unwrap_or(1.0),
+        max_grad_norm: Some(fields.read("max_grad_norm", not_negative).unwrap_or(1.0)).filter(|norm| *norm > 0.0),
         gradient_accumulation_steps: fields.read("gradient_accumulation_steps", count).unwrap_or(1),
         temperature: fields.read("temperature", positive).unwrap_or(0.02),
         symmetric: fields.read("symmetric", flag).unwrap_or(false),
         gc_q_chunk_size: chunk(fields.read("gc_q_chunk_size", count_or_none).unwrap_or(8)),
         gc_p_chunk_size: chunk(fields.read("gc_p_chunk_size", count_or_none).unwrap_or(8)),
-        save_steps: fields.read("save_steps", whole).unwrap_or(500),
+        save_steps: Some(fields.read("save_steps", whole).unwrap_or(500)).filter(|steps| *steps > 0),
         save_total_limit: fields.read("save_total_limit", count),
         logging_steps: fields.read("logging_steps", count).unwrap_or(10) as u64,
         device: fields.read("device", device).unwrap_or(DeviceChoice::Auto),
@@ -204,7 +202,7 @@ fn length(fields: &mut Fields) -> Option<Length> {
     steps.or(epochs)
 }
 
-fn datasets(fields: &mut Fields, problems: &mut Vec<Problem>) -> Vec<DatasetConfig> {
+fn datasets(fields: &mut Fields, problems: &mut Vec<Problem>) -> Vec<DatasetOptions> {
     let wanted = "write a list with an entry for each dataset, as in [{name: photos, path: photos.jsonl}]";
     let nodes = fields.require("datasets", wanted, |value| match value {
         Value::List(nodes) if !nodes.is_empty() => Ok(nodes.clone()),
@@ -214,7 +212,7 @@ fn datasets(fields: &mut Fields, problems: &mut Vec<Problem>) -> Vec<DatasetConf
     for (at, node) in nodes.into_iter().flatten().enumerate() {
         let mut inner = Fields::of(&format!("datasets.{at}."), node);
         if let Some(dataset) = dataset::read(&mut inner) {
-            let twice = datasets.iter().any(|other: &DatasetConfig| other.name == dataset.name);
+            let twice = datasets.iter().any(|other: &DatasetOptions| other.name == dataset.name);
             if twice {
                 inner.refuse(
                     "name",
@@ -228,19 +226,11 @@ fn datasets(fields: &mut Fields, problems: &mut Vec<Problem>) -> Vec<DatasetConf
     datasets
 }
 
-fn stopping_strategy(value: &Value) -> Result<StoppingStrategy, String> {
+fn lr_scheduler(value: &Value) -> Result<ScheduleKind, String> {
     match value {
-        Value::Text(text) if text == "all_exhausted" => Ok(StoppingStrategy::AllExhausted),
-        Value::Text(text) if text == "first_exhausted" => Ok(StoppingStrategy::FirstExhausted),
-        _ => Err("write all_exhausted or first_exhausted".to_string()),
-    }
-}
-
-fn lr_scheduler(value: &Value) -> Result<LrScheduler, String> {
-    match value {
-        Value::Text(text) if text == "linear" => Ok(LrScheduler::Linear),
-        Value::Text(text) if text == "cosine" => Ok(LrScheduler::Cosine),
-        Value::Text(text) if text == "constant" => Ok(LrScheduler::Constant),
+        Value::Text(text) if text == "linear" => Ok(ScheduleKind::Linear),
+        Value::Text(text) if text == "cosine" => Ok(ScheduleKind::Cosine),
+        Value::Text(text) if text == "constant" => Ok(ScheduleKind::Constant),
         _ => Err("write linear, cosine or constant".to_string()),
     }
 }

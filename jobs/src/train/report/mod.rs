@@ -16,6 +16,7 @@ pub use events::{Scalar, read_scalars};
 
 use self::csv_log::CsvLog;
 use self::events::EventFile;
+use super::trainer::StepReport;
 use crate::error::JobError;
 
 /// One step, as it is reported.
@@ -46,6 +47,21 @@ impl Row {
             self.samples as f64 / self.seconds
         } else {
             0.0
+        }
+    }
+}
+
+impl From<&StepReport> for Row {
+    fn from(step: &StepReport) -> Self {
+        Self {
+            step: step.step,
+            loss: step.loss,
+            accuracy: step.accuracy,
+            learning_rate: step.learning_rate,
+            gradient_norm: step.gradient_norm,
+            samples: step.samples,
+            seconds: step.seconds,
+            waited: step.waited,
         }
     }
 }
