@@ -5,12 +5,19 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 use sightstream_model::backbone::cpu::{exp, quick_gelu, swiglu};
 
+use super::buffers::Buffer;
 use super::sums::ELEMENTS;
 
 /// `x · sigmoid(1.702 x)`
-pub fn quick_gelu_forth(x: &[f32]) -> Vec<f32> {
-    let mut output = x.to_vec();
-    output.par_chunks_mut(ELEMENTS).for_each(quick_gelu);
+pub fn quick_gelu_forth(x: &[f32]) -> Buffer {
+    let mut output = Buffer::any(x.len());
+    output
+        .par_chunks_mut(ELEMENTS)
+        .zip(x.par_chunks(ELEMENTS))
+        .for_each(|(output, x)| {
+            output.copy_from_slice(x);
+            quick_gelu(output);
+        });
     output
 }
 
@@ -23,18 +30,21 @@ pub fn quick_gelu_back(gradient: &mut [f32], x: &[f32]) {
 }
 
 /// `silu(gate) · up`
-pub fn swiglu_forth(gate: &[f32], up: &[f32]) -> Vec<f32> {
-    let mut output = gate.to_vec();
+pub fn swiglu_forth(gate: &[f32], up: &[f32]) -> Buffer {
+    let mut output = Buffer::any(gate.len());
     output
         .par_chunks_mut(ELEMENTS)
-        .zip(up.par_chunks(ELEMENTS))
-        .for_each(|(gate, up)| swiglu(gate, up));
+        .zip(gate.par_chunks(ELEMENTS).zip(up.par_chunks(ELEMENTS)))
+        .for_each(|(output, (gate, up))| {
+            output.copy_from_slice(gate);
+            swiglu(output, up);
+        });
     output
 }
 
 /// The gradient of `gate`, in the place of the result's, and that of `up`.
-pub fn swiglu_back(gradient: &mut [f32], gate: &[f32], up: &[f32]) -> Vec<f32> {
-    let mut by_up = vec![0.0; up.len()];
+pub fn swiglu_back(gradient: &mut [f32], gate: &[f32], up: &[f32]) -> Buffer {
+    let mut by_up = Buffer::any(up.len());
     gradient
         .par_chunks_mut(ELEMENTS)
         .zip(by_up.par_chunks_mut(ELEMENTS))

@@ -5,6 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use sightstream_model::backbone::cpu::{Attention, Heads, Rotary, Sequence, exp};
 
+use super::buffers::Buffer;
 use super::matrix::{Matrix, MatrixMut, multiply};
 use super::norm::dot;
 
@@ -17,10 +18,10 @@ const FEWEST_QUERIES: usize = 16;
 /// Gradients in the order of the packed rows.
 pub struct Gradients {
     /// (queries, heads · size), not turned; empty where they are part of `kv`.
-    pub q: Vec<f32>,
+    pub q: Buffer,
     /// (keys, 2 · kv_heads · size): of the keys, not turned, and the values. With the queries' in front of them where every token
     /// has one.
-    pub kv: Vec<f32>,
+    pub kv: Buffer,
 }
 
 /// The gradients of what `attention` read, from `gradient`, that of its result (queries, heads · size). With `joined`, queries
@@ -33,10 +34,10 @@ pub fn back(attention: &Attention<'_>, gradient: &[f32], joined: bool) -> Gradie
     let rows = |length: fn(&Sequence) -> usize| attention.sequences.iter().map(length).sum::<usize>();
     let (queries, keys) = (rows(|sequence| sequence.q_length), rows(|sequence| sequence.k_length));
     let width = if joined { q_width + kv_width } else { kv_width };
-    let mut q = vec![0.0; if joined { 0 } else { queries * q_width }];
-    let mut kv = vec![0.0; keys * width];
+    let mut q = Buffer::any(if joined { 0 } else { queries * q_width });
+    let mut kv = Buffer::any(keys * width);
     let mut parts = Vec::with_capacity(attention.sequences.len());
-    let (mut q_rest, mut kv_rest) = (q.as_mut_slice(), kv.as_mut_slice());
+    let (mut q_rest, mut kv_rest) = (&mut *q, &mut *kv);
     for sequence in attention.sequences {
         let q_length = if joined { 0 } else { sequence.q_length * q_width };
         let (q, later) = std::mem::take(&mut q_rest).split_at_mut(q_length);
@@ -117,14 +118,14 @@ fn head_back(
         let first = k_start * stride + start + kv_head * size;
         Matrix::strided(&numbers[first..], k_length, size, stride)
     };
-    let (mut by_keys, mut by_values) = (vec![0.0; k_length * size], vec![0.0; k_length * size]);
+    let (mut by_keys, mut by_values) = (Buffer::zeros(k_length * size), Buffer::zeros(k_length * size));
     let block = (MOST_SCORES / k_length)
         .clamp(FEWEST_QUERIES, MOST_SCORES)
         .min(q_length);
-    let (mut weights, mut by_scores) = (vec![0.0; block * k_length], vec![0.0; block * k_length]);
+    let (mut weights, mut by_scores) = (Buffer::any(block * k_length), Buffer::any(block * k_length));
     for head in kv_head * served..(kv_head + 1) * served {
         let queries = turned(attention.q, attention.q_rotary, q_start, q_length, head, size, scale);
-        let mut by_queries = vec![0.0; q_length * size];
+        let mut by_queries = Buffer::any(q_length * size);
         for first in (0..q_length).step_by(block) {
             let count = block.min(q_length - first);
             let seen_by = |query: usize| match attention.causal {
@@ -180,8 +181,8 @@ fn turned(
     head: usize,
     size: usize,
     scale: f32,
-) -> Vec<f32> {
-    let mut turned = vec![0.0; rows * size];
+) -> Buffer {
+    let mut turned = Buffer::any(rows * size);
     let half = size / 2;
     for (row, turned) in turned.chunks_exact_mut(size).enumerate() {
         let row = first + row;

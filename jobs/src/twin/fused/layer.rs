@@ -13,7 +13,8 @@ use super::super::modules::Linear;
 use super::super::pass::Pass;
 use super::activation::{quick_gelu_back, quick_gelu_forth, swiglu_back, swiglu_forth};
 use super::attention;
-use super::linear::{FusedLinear, Kept};
+use super::buffers::Buffer;
+use super::linear::{By, FusedLinear, Kept};
 use super::matrix::{Matrix, MatrixMut};
 use super::norm::{FusedNorm, NormGradients};
 
@@ -62,14 +63,14 @@ struct Work {
 /// What the way back needs of the way there.
 struct State {
     /// The queries, where only some tokens have one.
-    q: Option<Vec<f32>>,
+    q: Option<Buffer>,
     /// Keys and values, with the queries in front of them where every token has one.
-    kv: Vec<f32>,
-    attended: Vec<f32>,
+    kv: Buffer,
+    attended: Buffer,
     /// What goes into the second norm.
-    middle: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
+    middle: Buffer,
+    gate: Buffer,
+    up: Buffer,
     qkv_kept: Vec<Kept>,
     out_kept: Kept,
     mlp_kept: Vec<Kept>,
@@ -86,23 +87,22 @@ impl Work {
     }
 
     /// Some rows of `x`, or all.
-    fn wanted(&self, x: &[f32], width: usize) -> Option<Vec<f32>> {
+    fn wanted(&self, x: &[f32], width: usize) -> Option<Buffer> {
         let rows = self.queries.rows.as_ref()?;
-        let mut wanted = Vec::with_capacity(rows.len() * width);
-        for row in rows {
-            wanted.extend_from_slice(&x[*row as usize * width..][..width]);
+        let mut wanted = Buffer::any(rows.len() * width);
+        for (row, numbers) in rows.iter().zip(wanted.chunks_exact_mut(width)) {
+            numbers.copy_from_slice(&x[*row as usize * width..][..width]);
         }
         Some(wanted)
     }
 
     fn forth(&self, x: &Tensor) -> Result<(Vec<f32>, State)> {
-        let (q_width, _) = self.widths();
         let width = x.dim(1)?;
         let x = Floats::of(x)?;
         let normed = FusedNorm::of(&self.layer.attention_norm)?.forth(&x);
         let (q, kv, qkv_kept) = self.project(&normed, width)?;
         drop(normed);
-        let attended = {
+        let attended: Buffer = {
             let (cos, sin) = self.rotary.table().floats()?;
             let (q_cos, q_sin) = self.queries.rotary.table().floats()?;
             self.attention(
@@ -115,25 +115,27 @@ impl Work {
                 Angles { cos: &cos, sin: &sin },
             )
             .compute()
+            .into()
         };
         let out = self.linear(&self.layer.out)?;
-        let mut middle = vec![0.0; attended.len() / q_width * width];
-        let out_kept = out.forth(MatrixMut::new(&mut middle, width), &attended)?;
-        let wanted = self.wanted(&x, width);
-        add(&mut middle, wanted.as_deref().unwrap_or(&x));
+        let mut middle = match self.wanted(&x, width) {
+            Some(wanted) => wanted,
+            None => Buffer::copy(&x),
+        };
+        let out_kept = out.forth(MatrixMut::new(&mut middle, width), true, &attended)?;
         let normed = FusedNorm::of(&self.layer.mlp_norm)?.forth(&middle);
         let rows = middle.len() / width;
-        let apply = |linear: &Linear, x: &[f32]| -> Result<(Vec<f32>, Kept)> {
+        let apply = |linear: &Linear, x: &[f32]| -> Result<(Buffer, Kept)> {
             let linear = self.linear(linear)?;
-            let mut output = vec![0.0; rows * linear.outputs];
-            let kept = linear.forth(MatrixMut::new(&mut output, linear.outputs), x)?;
+            let mut output = Buffer::any(rows * linear.outputs);
+            let kept = linear.forth(MatrixMut::new(&mut output, linear.outputs), false, x)?;
             Ok((output, kept))
         };
         let (gate, up, inner, down, mut mlp_kept) = match &self.layer.mlp {
             Mlp::QuickGelu { up, down } => {
                 let (up, kept) = apply(up, &normed)?;
                 let inner = quick_gelu_forth(&up);
-                (Vec::new(), up, inner, down, vec![kept])
+                (Buffer::default(), up, inner, down, vec![kept])
             }
             Mlp::Swiglu { gate, up, down } => {
                 let ((gate, gate_kept), (up, up_kept)) = (apply(gate, &normed)?, apply(up, &normed)?);
@@ -141,9 +143,11 @@ impl Work {
                 (gate, up, inner, down, vec![gate_kept, up_kept])
             }
         };
-        let (mut output, kept) = apply(down, &inner)?;
-        mlp_kept.push(kept);
-        add(&mut output, &middle);
+        let mut output = middle.to_vec();
+        mlp_kept.push(
+            self.linear(down)?
+                .forth(MatrixMut::new(&mut output, width), true, &inner)?,
+        );
         let state = State {
             q,
             kv,
@@ -159,35 +163,35 @@ impl Work {
     }
 
     /// Queries where only some tokens have one; keys and values, with the queries in front of them where every token has one.
-    fn project(&self, normed: &[f32], width: usize) -> Result<(Option<Vec<f32>>, Vec<f32>, Vec<Kept>)> {
+    fn project(&self, normed: &[f32], width: usize) -> Result<(Option<Buffer>, Buffer, Vec<Kept>)> {
         let (q_width, kv_width) = self.widths();
         let rows = normed.len() / width;
         let apart = match &self.layer.qkv {
             Projections::Joined(joined) => {
-                let mut kv = vec![0.0; rows * (q_width + 2 * kv_width)];
-                let kept = self
-                    .linear(joined)?
-                    .forth(MatrixMut::new(&mut kv, q_width + 2 * kv_width), normed)?;
+                let mut kv = Buffer::any(rows * (q_width + 2 * kv_width));
+                let kept =
+                    self.linear(joined)?
+                        .forth(MatrixMut::new(&mut kv, q_width + 2 * kv_width), false, normed)?;
                 return Ok((None, kv, vec![kept]));
             }
             Projections::Apart(apart) => apart,
         };
         let wanted = self.wanted(normed, width);
         let stride = 2 * kv_width + if wanted.is_some() { 0 } else { q_width };
-        let mut kv = vec![0.0; rows * stride];
+        let mut kv = Buffer::any(rows * stride);
         let mut kept = Vec::with_capacity(apart.len());
         let mut q = None;
         let mut start = 0;
         for (index, linear) in apart.iter().enumerate() {
             let linear = self.linear(linear)?;
             if let (0, Some(wanted)) = (index, &wanted) {
-                let mut numbers = vec![0.0; wanted.len() / width * q_width];
-                kept.push(linear.forth(MatrixMut::new(&mut numbers, q_width), wanted)?);
+                let mut numbers = Buffer::any(wanted.len() / width * q_width);
+                kept.push(linear.forth(MatrixMut::new(&mut numbers, q_width), false, wanted)?);
                 q = Some(numbers);
                 continue;
             }
             let columns = MatrixMut::strided(&mut kv[start..], rows, linear.outputs, stride);
-            kept.push(linear.forth(columns, normed)?);
+            kept.push(linear.forth(columns, false, normed)?);
             start += linear.outputs;
         }
         Ok((q, kv, kept))
@@ -247,10 +251,10 @@ impl Work {
         let by_normed = self.mlp_back(&mlp_norm.forth(&state.middle), state, gradient, &mut mlp)?;
         let by_mlp_norm = mlp_norm.back(&mut by_middle, &by_normed, &state.middle);
         let out = self.linear(&self.layer.out)?;
-        let mut by_attended = vec![0.0; state.attended.len()];
+        let mut by_attended = Buffer::any(state.attended.len());
         let by_middle_matrix = Matrix::new(&by_middle, width);
         let by_out = out.back(
-            Some(&mut by_attended),
+            Some(By::fresh(&mut by_attended)),
             by_middle_matrix,
             &state.attended,
             &state.out_kept,
@@ -271,7 +275,7 @@ impl Work {
         drop(by_attended);
         let norm = FusedNorm::of(&self.layer.attention_norm)?;
         let is_normed_wanted = wanted[0] || self.layer.attention_norm.tensors().any(Tensor::track_op);
-        let mut by_normed = is_normed_wanted.then(|| vec![0.0; x.len()]);
+        let mut by_normed = is_normed_wanted.then(|| Buffer::zeros(x.len()));
         let normed = norm.forth(&x);
         let qkv = self.project_back(by_normed.as_deref_mut(), &normed, &by_qkv, state, width)?;
         let mut by_x = match &self.queries.rows {
@@ -306,10 +310,10 @@ impl Work {
         state: &State,
         gradient: &[f32],
         gradients: &mut Vec<Option<Vec<f32>>>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Buffer> {
         let width = self.layer.out.weight.dims()[0];
-        let mut by_normed = vec![0.0; normed.len()];
-        let mut by_inner = vec![0.0; state.up.len()];
+        let mut by_normed = Buffer::any(normed.len());
+        let mut by_inner = Buffer::any(state.up.len());
         let (first, second, down) = match &self.layer.mlp {
             Mlp::QuickGelu { up, down } => (up, None, down),
             Mlp::Swiglu { gate, up, down } => (gate, Some(up), down),
@@ -320,7 +324,12 @@ impl Work {
             Some(_) => swiglu_forth(&state.gate, &state.up),
         };
         let down = self.linear(down)?;
-        let by_down = down.back(Some(&mut by_inner), Matrix::new(gradient, width), &inner, down_kept);
+        let by_down = down.back(
+            Some(By::fresh(&mut by_inner)),
+            Matrix::new(gradient, width),
+            &inner,
+            down_kept,
+        );
         drop(inner);
         let by_up = match second {
             None => {
@@ -329,15 +338,19 @@ impl Work {
             }
             Some(_) => Some(swiglu_back(&mut by_inner, &state.gate, &state.up)),
         };
-        let mut add = |linear: &Linear, gradient: &[f32], kept: &Kept| -> Result<()> {
+        let mut go_back = |linear: &Linear, gradient: &[f32], kept: &Kept, add: bool| -> Result<()> {
             let linear = self.linear(linear)?;
             let gradient = Matrix::new(gradient, linear.outputs);
-            gradients.extend(linear.back(Some(&mut by_normed), gradient, normed, kept));
+            let by_x = By {
+                numbers: &mut by_normed,
+                add,
+            };
+            gradients.extend(linear.back(Some(by_x), gradient, normed, kept));
             Ok(())
         };
-        add(first, &by_inner, &state.mlp_kept[0])?;
+        go_back(first, &by_inner, &state.mlp_kept[0], false)?;
         if let (Some(up), Some(by_up)) = (second, by_up) {
-            add(up, &by_up, &state.mlp_kept[1])?;
+            go_back(up, &by_up, &state.mlp_kept[1], true)?;
         }
         gradients.extend(by_down);
         Ok(by_normed)
@@ -360,7 +373,7 @@ impl Work {
                 let gradient = Matrix::new(&by_qkv.kv, stride);
                 return Ok(self
                     .linear(joined)?
-                    .back(by_normed, gradient, normed, &state.qkv_kept[0]));
+                    .back(by_normed.map(By::more), gradient, normed, &state.qkv_kept[0]));
             }
             Projections::Apart(apart) => apart,
         };
@@ -368,16 +381,23 @@ impl Work {
         let mut gradients = match &self.queries.rows {
             None => {
                 let gradient = Matrix::strided(&by_qkv.kv, rows, q_width, stride);
-                self.linear(q)?
-                    .back(by_normed.as_deref_mut(), gradient, normed, &state.qkv_kept[0])
+                self.linear(q)?.back(
+                    by_normed.as_deref_mut().map(By::more),
+                    gradient,
+                    normed,
+                    &state.qkv_kept[0],
+                )
             }
             Some(places) => {
                 let wanted = self.wanted(normed, width).expect("some rows are queries");
-                let mut by_wanted = by_normed.is_some().then(|| vec![0.0; wanted.len()]);
+                let mut by_wanted = by_normed.is_some().then(|| Buffer::any(wanted.len()));
                 let gradient = Matrix::new(&by_qkv.q, q_width);
-                let gradients = self
-                    .linear(q)?
-                    .back(by_wanted.as_deref_mut(), gradient, &wanted, &state.qkv_kept[0]);
+                let gradients = self.linear(q)?.back(
+                    by_wanted.as_deref_mut().map(By::fresh),
+                    gradient,
+                    &wanted,
+                    &state.qkv_kept[0],
+                );
                 if let (Some(by_normed), Some(by_wanted)) = (by_normed.as_deref_mut(), by_wanted) {
                     for (row, numbers) in places.iter().zip(by_wanted.chunks_exact(width)) {
                         add(&mut by_normed[*row as usize * width..][..width], numbers);
@@ -389,9 +409,12 @@ impl Work {
         let k_start = stride - 2 * kv_width;
         for (linear, start, kept) in [(k, k_start, 1), (v, k_start + kv_width, 2)] {
             let gradient = Matrix::strided(&by_qkv.kv[start..], rows, kv_width, stride);
-            let found = self
-                .linear(linear)?
-                .back(by_normed.as_deref_mut(), gradient, normed, &state.qkv_kept[kept]);
+            let found = self.linear(linear)?.back(
+                by_normed.as_deref_mut().map(By::more),
+                gradient,
+                normed,
+                &state.qkv_kept[kept],
+            );
             gradients.extend(found);
         }
         Ok(gradients)

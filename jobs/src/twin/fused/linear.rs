@@ -8,6 +8,7 @@ use sightstream_model::backbone::cpu::Floats;
 use super::super::dropout;
 use super::super::modules::{Linear, LowRank};
 use super::super::pass::Pass;
+use super::buffers::Buffer;
 use super::matrix::{Matrix, MatrixMut, all_cores, multiply};
 use super::sums::{ELEMENTS, column_products, column_sums};
 
@@ -35,11 +36,31 @@ struct FusedLowRank<'a> {
     dropout: Option<(u64, u64, f64)>,
 }
 
+/// Where the gradient of a map's input goes.
+pub struct By<'a> {
+    /// As long as the input.
+    pub numbers: &'a mut [f32],
+    /// Whether it is added to what is there.
+    pub add: bool,
+}
+
+impl<'a> By<'a> {
+    /// In the place of what is there.
+    pub fn fresh(numbers: &'a mut [f32]) -> Self {
+        Self { numbers, add: false }
+    }
+
+    /// Added to what is there.
+    pub fn more(numbers: &'a mut [f32]) -> Self {
+        Self { numbers, add: true }
+    }
+}
+
 /// What the way back needs of the way there.
 #[derive(Default)]
 pub struct Kept {
     /// `x' · aᵀ` (rows, rank)
-    low: Vec<f32>,
+    low: Buffer,
     /// With a magnitude.
     whole: Option<Whole>,
 }
@@ -47,7 +68,7 @@ pub struct Kept {
 /// What a magnitude works on.
 struct Whole {
     /// `x' Wᵀ + scale · x' aᵀ bᵀ` (rows, outputs).
-    numbers: Vec<f32>,
+    numbers: Buffer,
     /// The length of each row of the weight and the adapter together …
     lengths: Vec<f32>,
     /// … and what its output is multiplied by: the magnitude over the length.
@@ -72,17 +93,12 @@ impl<'a> FusedLinear<'a> {
         })
     }
 
-    /// Writes the result for the rows of `x` to `output`.
+    /// Writes the result for the rows of `x` to `output`, or with `add` adds it.
     ///
     /// # Errors
     /// If the adapter's tensors do not go together.
-    pub fn forth(&self, mut output: MatrixMut<'_>, x: &[f32]) -> Result<Kept> {
-        for row in output.rows_mut() {
-            match &self.bias {
-                Some(bias) => row.copy_from_slice(bias),
-                None => row.fill(0.0),
-            }
-        }
+    pub fn forth(&self, mut output: MatrixMut<'_>, add: bool, x: &[f32]) -> Result<Kept> {
+        output.begin(add, self.bias.as_deref());
         let rows = Matrix::new(x, self.inputs);
         let Some(low_rank) = &self.low_rank else {
             multiply(output, true, 1.0, rows, self.weight().t(), all_cores());
@@ -90,7 +106,7 @@ impl<'a> FusedLinear<'a> {
         };
         let (x, mask) = (low_rank.dropped(x), low_rank.dropout.is_some());
         let dropped = x.as_deref().map_or(rows, |x| Matrix::new(x, self.inputs));
-        let mut low = vec![0.0; rows.rows() * low_rank.rank];
+        let mut low = Buffer::any(rows.rows() * low_rank.rank);
         multiply(
             MatrixMut::new(&mut low, low_rank.rank),
             false,
@@ -106,7 +122,7 @@ impl<'a> FusedLinear<'a> {
             multiply(output, true, low_rank.scale, low_matrix, b, all_cores());
             return Ok(Kept { low, whole: None });
         };
-        let mut whole = vec![0.0; rows.rows() * self.outputs];
+        let mut whole = Buffer::any(rows.rows() * self.outputs);
         multiply(
             MatrixMut::new(&mut whole, self.outputs),
             false,
@@ -142,20 +158,14 @@ impl<'a> FusedLinear<'a> {
         Ok(Kept { low, whole })
     }
 
-    /// From the gradient of the result, adds that of `x` to `by_x`, where it is wanted, and gives those of weight, bias and the
+    /// From the gradient of the result, computes that of `x` into `by_x`, where it is wanted, and gives those of weight, bias and the
     /// adapter's tensors, of each that is trained.
-    pub fn back(
-        &self,
-        mut by_x: Option<&mut [f32]>,
-        gradient: Matrix<'_>,
-        x: &[f32],
-        kept: &Kept,
-    ) -> Vec<Option<Vec<f32>>> {
+    pub fn back(&self, by_x: Option<By<'_>>, gradient: Matrix<'_>, x: &[f32], kept: &Kept) -> Vec<Option<Vec<f32>>> {
         let rows = Matrix::new(x, self.inputs);
         let Some(low_rank) = &self.low_rank else {
-            if let Some(by_x) = by_x {
-                let by_x = MatrixMut::new(by_x, self.inputs);
-                multiply(by_x, true, 1.0, gradient, self.weight(), all_cores());
+            if let Some(By { numbers, add }) = by_x {
+                let by_x = MatrixMut::new(numbers, self.inputs);
+                multiply(by_x, add, 1.0, gradient, self.weight(), all_cores());
             }
             let weight = self.trained[0].then(|| product(gradient.t(), rows, 1.0));
             let bias = self
@@ -184,25 +194,25 @@ impl<'a> FusedLinear<'a> {
         let low = Matrix::new(&kept.low, low_rank.rank);
         let by_low = product(by_whole, low_rank.b(), low_rank.scale);
         let by_low = Matrix::new(&by_low, low_rank.rank);
-        if let Some(by_x) = by_x.as_deref_mut() {
+        if let Some(By { numbers: by_x, add }) = by_x {
             let a = low_rank.a(self.inputs);
-            let add = |by_x: &mut [f32], left: Matrix<'_>, right: Matrix<'_>| {
-                multiply(MatrixMut::new(by_x, self.inputs), true, 1.0, left, right, all_cores());
+            let put = |by_x: &mut [f32], add: bool, left: Matrix<'_>, right: Matrix<'_>| {
+                multiply(MatrixMut::new(by_x, self.inputs), add, 1.0, left, right, all_cores());
             };
             match low_rank.mask(x.len()) {
                 None => {
                     let by_product = if kept.whole.is_some() { by_whole } else { gradient };
-                    add(by_x, by_product, self.weight());
-                    add(by_x, by_low, a);
+                    put(by_x, add, by_product, self.weight());
+                    put(by_x, true, by_low, a);
                 }
                 Some(mask) => {
-                    add(by_x, gradient, self.weight());
-                    let mut by_dropped = vec![0.0; x.len()];
-                    add(&mut by_dropped, by_low, a);
+                    put(by_x, add, gradient, self.weight());
+                    let mut by_dropped = Buffer::any(x.len());
+                    put(&mut by_dropped, false, by_low, a);
                     if let Some(scaled) = scaled(1.0) {
-                        add(&mut by_dropped, Matrix::new(&scaled, self.outputs), self.weight());
+                        put(&mut by_dropped, true, Matrix::new(&scaled, self.outputs), self.weight());
                     }
-                    for ((by_x, by_dropped), factor) in by_x.iter_mut().zip(&by_dropped).zip(&mask) {
+                    for ((by_x, by_dropped), factor) in by_x.iter_mut().zip(by_dropped.iter()).zip(&mask) {
                         *by_x += by_dropped * factor;
                     }
                 }

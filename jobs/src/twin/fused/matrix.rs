@@ -1,6 +1,10 @@
 //! Products of matrices with any strides, by the `gemm` crate.
 
 use gemm::{Parallelism, gemm};
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSliceMut;
+
+use super::sums::PIECE;
 
 /// A matrix inside a slice.
 #[derive(Clone, Copy)]
@@ -124,6 +128,23 @@ impl<'a> MatrixMut<'a> {
             columns: self.columns,
             stride: self.stride,
         }
+    }
+
+    /// Fills every row with `bias`, or with zeros without one; with `add`, adds it instead.
+    pub fn begin(&mut self, add: bool, bias: Option<&[f32]>) {
+        let columns = self.columns;
+        let whole = (self.rows * self.stride).min(self.numbers.len());
+        let pieces = self.numbers[..whole].par_chunks_mut(PIECE * self.stride);
+        pieces.for_each(|rows| {
+            for row in rows.chunks_mut(self.stride) {
+                match (bias, add) {
+                    (Some(bias), false) => row[..columns].copy_from_slice(bias),
+                    (Some(bias), true) => row.iter_mut().zip(bias).for_each(|(number, bias)| *number += bias),
+                    (None, false) => row[..columns].fill(0.0),
+                    (None, true) => {}
+                }
+            }
+        });
     }
 
     /// Its rows.

@@ -7,6 +7,7 @@
 
 mod activation;
 mod attention;
+mod buffers;
 mod layer;
 mod linear;
 mod matrix;

@@ -5,6 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use sightstream_model::backbone::cpu::{Floats, normalise, sum};
 
 use super::super::modules::Norm;
+use super::buffers::Buffer;
 use super::sums::by_pieces;
 
 /// A borrowed [`Norm`] of f32 on the CPU.
@@ -34,9 +35,9 @@ impl<'a> FusedNorm<'a> {
     }
 
     /// The rows of `x`, normalised.
-    pub fn forth(&self, x: &[f32]) -> Vec<f32> {
+    pub fn forth(&self, x: &[f32]) -> Buffer {
         let width = self.weight.len();
-        let mut output = vec![0.0; x.len()];
+        let mut output = Buffer::any(x.len());
         by_pieces(&mut output, width, 0, |first, rows, _| {
             let x = &x[first * width..][..rows.len()];
             normalise(rows, x, &self.weight, self.bias.as_deref(), self.eps);

@@ -7,7 +7,7 @@ use rayon::slice::ParallelSliceMut;
 use super::matrix::Matrix;
 
 /// The rows of a piece.
-const PIECE: usize = 64;
+pub const PIECE: usize = 64;
 
 /// So many numbers of an elementwise operation go together.
 pub const ELEMENTS: usize = 1 << 14;
