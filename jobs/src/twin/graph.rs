@@ -249,3 +249,90 @@ impl CustomOp2 for Link {
         Ok((self.shared.hand_out(self.place)?, Some(chain.zeros_like()?)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    fn var(numbers: &[f32]) -> Var {
+        Var::new(numbers, &Device::Cpu).expect("made")
+    }
+
+    fn numbers(tensor: &Tensor) -> Vec<f32> {
+        tensor.to_vec1().expect("floats")
+    }
+
+    /// The sum of the inputs, each times its place and 1; `alive` lives as long as the graph does.
+    fn weighted(inputs: &[&Tensor], alive: Arc<()>) -> Tensor {
+        let mut output = inputs[0].detach();
+        for (place, input) in inputs.iter().enumerate().skip(1) {
+            let more = input.detach().affine((place + 1) as f64, 0.0).expect("computed");
+            output = (output + more).expect("computed");
+        }
+        let tied = tie(inputs, output, move |gradient, wanted| {
+            let _held = &alive;
+            let gradients = wanted.iter().enumerate().map(|(place, wanted)| {
+                let gradient = wanted.then(|| gradient.affine((place + 1) as f64, 0.0));
+                gradient.transpose()
+            });
+            gradients.collect()
+        });
+        tied.expect("tied")
+    }
+
+    #[test]
+    fn every_input_that_has_a_graph_gets_its_gradient_each_time() {
+        let vars: Vec<Var> = (0..5).map(|i| var(&[i as f32, 1.0])).collect();
+        let frozen = Tensor::new(&[9f32, 9.0], &Device::Cpu).expect("made");
+        let squared = vars[1].sqr().expect("computed");
+        // The frozen one stands in the middle, and one is no variable itself.
+        let inputs = [
+            vars[0].as_tensor(),
+            &frozen,
+            &squared,
+            vars[2].as_tensor(),
+            vars[3].as_tensor(),
+            vars[0].as_tensor(),
+        ];
+        let tied = weighted(&inputs, Arc::new(()));
+        assert_eq!(
+            numbers(&tied),
+            [0.0 + 18.0 + 3.0 + 8.0 + 15.0 + 0.0, 1.0 + 18.0 + 3.0 + 4.0 + 5.0 + 6.0]
+        );
+        let loss = (&tied * &tied).and_then(|product| product.sum_all()).expect("computed");
+        for _ in 0..2 {
+            let gradients = loss.backward().expect("differentiable");
+            let by_tied: Vec<f32> = numbers(&tied).iter().map(|number| 2.0 * number).collect();
+            let expected = |factor: f32| by_tied.iter().map(|number| number * factor).collect::<Vec<f32>>();
+            let found = |var: &Var| numbers(gradients.get(var).expect("a gradient"));
+            assert_eq!(found(&vars[0]), expected(1.0 + 6.0), "twice among the inputs");
+            assert_eq!(found(&vars[1]), expected(3.0 * 2.0), "through its square, at 1");
+            assert_eq!((found(&vars[2]), found(&vars[3])), (expected(4.0), expected(5.0)));
+            assert!(gradients.get(&vars[4]).is_none() && gradients.get(&frozen).is_none());
+        }
+    }
+
+    #[test]
+    fn what_the_way_back_holds_goes_with_the_graph() {
+        let alive = Arc::new(());
+        let var = var(&[1.0, 2.0]);
+        let tied = weighted(&[var.as_tensor(), var.as_tensor()], alive.clone());
+        let gradients = tied.sum_all().and_then(|sum| sum.backward()).expect("differentiable");
+        assert_eq!(Arc::strong_count(&alive), 2);
+        drop(tied);
+        assert_eq!(Arc::strong_count(&alive), 1, "gradients alone hold nothing");
+        assert!(gradients.get(&var).is_some());
+        let without = weighted(&[&var.detach()], alive.clone());
+        assert!(!without.track_op());
+        assert_eq!(Arc::strong_count(&alive), 1, "without a graph nothing is held");
+    }
+
+    #[test]
+    fn a_missing_gradient_is_an_error() {
+        let var = var(&[1.0]);
+        let tied = tie(&[var.as_tensor()], var.detach(), |_, _| Ok(vec![None])).expect("tied");
+        assert!(tied.backward().is_err());
+    }
+}

@@ -170,3 +170,69 @@ impl Norm {
         std::iter::once(&self.weight).chain(&self.bias)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    /// One layer of PEFT in training, with a dropout mask that is known (jobs/reference/make_training_fixtures.py).
+    fn fixture() -> HashMap<String, Tensor> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/twin/dropout.safetensors");
+        candle_core::safetensors::load(file, &Device::Cpu).expect("dropout.safetensors")
+    }
+
+    #[test]
+    fn adapters_with_dropout_are_pefts() {
+        let fixture = fixture();
+        let pass = Pass {
+            dropout: None,
+            graph: true,
+            plain: true,
+            checkpoints: false,
+        };
+        for kind in ["lora", "dora"] {
+            let tensor = |name: &str| fixture.get(&format!("{kind}.{name}")).cloned();
+            let given = |name: &str| tensor(name).unwrap_or_else(|| panic!("{kind}: no {name}"));
+            let var = |name: &str| Var::from_tensor(&given(name)).expect("made");
+            let (x, a, b) = (var("x"), var("lora_A"), var("lora_B"));
+            let magnitude = (kind == "dora").then(|| var("lora_magnitude_vector"));
+            let low_rank = LowRank {
+                a: a.as_tensor().clone(),
+                b: b.as_tensor().clone(),
+                magnitude: magnitude.as_ref().map(|magnitude| magnitude.as_tensor().clone()),
+                scale: 6.0 / 4.0,
+                dropout: 0.3,
+                module: 0,
+            };
+            let y = low_rank.beside(&x, &given("weight"), Some(&given("bias")), Some(&given("mask")), &pass);
+            let y = y.expect("computed");
+            let close = |name: &str, found: &Tensor| {
+                let difference =
+                    (found - given(name)).and_then(|difference| difference.abs()?.max_all()?.to_scalar::<f32>());
+                let difference = difference.expect("one shape");
+                assert!(difference < 2e-5, "{kind}: {name} is off by {difference}");
+            };
+            close("y", &y);
+            let loss = (&y * given("slope"))
+                .and_then(|product| product.sum_all())
+                .expect("computed");
+            let gradients = loss.backward().expect("differentiable");
+            let vars = [
+                ("x", Some(&x)),
+                ("lora_A", Some(&a)),
+                ("lora_B", Some(&b)),
+                ("lora_magnitude_vector", magnitude.as_ref()),
+            ];
+            for (name, var) in vars {
+                if let Some(var) = var {
+                    close(&format!("gradient.{name}"), gradients.get(var).expect(name));
+                }
+            }
+        }
+    }
+}
