@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{DType, Device, Tensor};
 use fake::Fake;
 use sightstream_jobs::objective::{GradCache, InfoNce};
-use sightstream_jobs::{Embed, JobError};
+use sightstream_jobs::{Embed, Example, JobError};
 use whole_batch::{difference, numbers};
 
 type Result = std::result::Result<(), JobError>;
@@ -29,6 +29,11 @@ fn fixture(name: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path, &Device::Cpu).expect("the fixture is committed")
 }
 
+/// So many targets of which no two say the same.
+fn apart(targets: usize) -> Vec<usize> {
+    (0..targets).collect()
+}
+
 #[test]
 fn loss_accuracy_and_gradients_are_pytorchs() -> Result {
     let fixture = fixture("objective.safetensors");
@@ -40,7 +45,8 @@ fn loss_accuracy_and_gradients_are_pytorchs() -> Result {
                     if symmetric { "symmetric" } else { "plain" }
                 );
                 let of = |part: &str| &fixture[&format!("{name}.{part}")];
-                let scored = InfoNce { temperature, symmetric }.evaluate(of("queries"), of("targets"))?;
+                let scored =
+                    InfoNce { temperature, symmetric }.evaluate(of("queries"), of("targets"), &apart(5 * targets))?;
                 let (loss, accuracy) = (numbers(of("loss"))[0], numbers(of("accuracy"))[0]);
                 assert!(
                     (scored.loss - loss).abs() < 1e-5 * loss.max(1.0),
@@ -64,7 +70,7 @@ fn loss_accuracy_and_gradients_are_pytorchs() -> Result {
 fn a_batch_that_is_nearly_learned_still_has_an_exact_gradient() -> Result {
     // Opposite pairs: the negative's share is exp(-2/0.1), far below what f32 tells from one.
     let vectors = Tensor::new(&[[1.0f32, 0.0], [-1.0, 0.0]], &Device::Cpu)?;
-    let scored = PLAIN.evaluate(&vectors, &vectors)?;
+    let scored = PLAIN.evaluate(&vectors, &vectors, &apart(vectors.dim(0)?))?;
     let share = (-20.0f64).exp() / (1.0 + (-20.0f64).exp());
     assert!((f64::from(scored.loss) / (-20.0f64).exp().ln_1p() - 1.0).abs() < 1e-6);
     let gradient = f64::from(numbers(&scored.query_gradient)[0]);
@@ -76,9 +82,36 @@ fn a_batch_that_is_nearly_learned_still_has_an_exact_gradient() -> Result {
 #[test]
 fn equal_vectors_for_everything_score_nothing() -> Result {
     let vectors = Tensor::new(&[[1.0f32, 0.0], [1.0, 0.0], [1.0, 0.0]], &Device::Cpu)?;
-    let scored = PLAIN.evaluate(&vectors, &vectors)?;
+    let scored = PLAIN.evaluate(&vectors, &vectors, &apart(vectors.dim(0)?))?;
     assert_eq!(scored.accuracy, 0.0);
     assert!((scored.loss - 3.0f32.ln()).abs() < 1e-6);
+    Ok(())
+}
+
+#[test]
+fn another_target_that_says_the_same_is_no_miss() -> Result {
+    // Two of three queries ask for the same: by vectors alone, neither finds its own.
+    let vectors = Tensor::new(&[[1.0f32, 0.0], [1.0, 0.0], [0.0, 1.0]], &Device::Cpu)?;
+    assert_eq!(PLAIN.evaluate(&vectors, &vectors, &apart(3))?.accuracy, 1.0 / 3.0);
+    assert_eq!(PLAIN.evaluate(&vectors, &vectors, &[0, 0, 2])?.accuracy, 1.0);
+
+    // GradCache sees it by the tokens, and only of targets.
+    let model = Fake::new(3, DType::F32);
+    let mut batch = fake::examples(1, 2, 1);
+    batch[1] = batch[0].clone();
+    let accuracy = |batch: &[Example]| {
+        GradCache::default()
+            .gradients(&model, batch, &PLAIN, None)
+            .map(|of| of.accuracy)
+    };
+    assert_eq!(accuracy(&batch)?, 1.0);
+    batch[0].targets[0].token_ids = vec![3, 4];
+    batch[1].targets[0].token_ids = vec![4, 3];
+    assert_eq!(
+        accuracy(&batch)?,
+        0.0,
+        "to the fake, words in another order make the same vector"
+    );
     Ok(())
 }
 
@@ -91,11 +124,11 @@ fn settings_and_shapes_that_make_no_loss_are_refused() {
             temperature,
             symmetric: false,
         }
-        .evaluate(&two, &two)
+        .evaluate(&two, &two, &apart(2))
         .expect_err("this is refused");
         assert!(error.to_string().contains("`temperature`"), "{error}");
     }
-    let error = PLAIN.evaluate(&two, &three).expect_err("this is refused");
+    let error = PLAIN.evaluate(&two, &three, &apart(3)).expect_err("this is refused");
     assert!(
         error.to_string().contains("2 queries") && error.to_string().contains("3 targets"),
         "{error}"

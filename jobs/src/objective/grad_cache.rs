@@ -1,5 +1,6 @@
 //! Gradients of a batch that is larger than the memory for its graph.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -110,7 +111,11 @@ impl GradCache {
             }
             chunk.kept = chunk.keeps.then_some(vectors);
         }
-        let scored = objective.evaluate(&Tensor::cat(&queries, 0)?, &Tensor::cat(&targets, 0)?)?;
+        let scored = objective.evaluate(
+            &Tensor::cat(&queries, 0)?,
+            &Tensor::cat(&targets, 0)?,
+            &told_apart(batch),
+        )?;
 
         let parameters = model.parameters();
         let mut gradients = Gradients::none(parameters.len());
@@ -187,4 +192,16 @@ impl GradCache {
         }
         Ok(chunks)
     }
+}
+
+/// For each target of the batch, the first one that is the same text. Media are taken for different: few are the same, and
+/// their pixels are many.
+fn told_apart(batch: &[Example]) -> Vec<usize> {
+    let mut first = HashMap::new();
+    let targets = batch.iter().flat_map(|example| &example.targets).enumerate();
+    let of = |(index, target): (usize, &'_ ModelInput)| match target.vision {
+        Some(_) => index,
+        None => *first.entry(target.token_ids.clone()).or_insert(index),
+    };
+    targets.map(of).collect()
 }

@@ -21,7 +21,7 @@ pub struct Scored {
     /// The mean loss of a query, in nats.
     pub loss: f32,
     /// The share of queries whose positive is more similar than every other target of the batch. A tie is a miss, so that equal
-    /// vectors for everything score nothing.
+    /// vectors for everything score nothing; but a target that says the same as the positive does not count against it.
     pub accuracy: f32,
     /// The loss's gradient on the queries' vectors, (queries, hidden_size), f32.
     pub query_gradient: Tensor,
@@ -33,11 +33,12 @@ impl InfoNce {
     /// The loss of a batch, and its gradients on the vectors.
     ///
     /// `queries` is (n, hidden_size), `targets` (n * k, hidden_size), both f32 and of unit length, as [`crate::Embed`] makes
-    /// them: then their product is the cosine. No graph is read or kept.
+    /// them: then their product is the cosine. No graph is read or kept. `says` tells which targets are the same input: a number
+    /// for each, equal where they are.
     ///
     /// # Errors
     /// [`JobError::Config`] for a temperature that is no positive number, and for shapes that do not fit each other.
-    pub fn evaluate(&self, queries: &Tensor, targets: &Tensor) -> Result<Scored, JobError> {
+    pub fn evaluate(&self, queries: &Tensor, targets: &Tensor, says: &[usize]) -> Result<Scored, JobError> {
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return Err(JobError::Config(format!(
                 "`temperature` is {}: it has to be a positive number, such as 0.02",
@@ -47,14 +48,16 @@ impl InfoNce {
         let (queries, targets) = (queries.detach(), targets.detach());
         let (rows, width) = queries.dims2()?;
         let (columns, target_width) = targets.dims2()?;
-        if rows == 0 || columns == 0 || !columns.is_multiple_of(rows) || width != target_width {
+        if rows == 0 || columns == 0 || !columns.is_multiple_of(rows) || width != target_width || says.len() != columns
+        {
             return Err(JobError::Config(format!(
-                "a batch of {rows} queries of width {width} and {columns} targets of width {target_width}: every query needs as \
-                 many targets as the others, and all vectors one width"
+                "a batch of {rows} queries of width {width} and {columns} targets of width {target_width}, {} of which are told \
+                 apart: every query needs as many targets as the others, and all vectors one width",
+                says.len()
             )));
         }
         let products = queries.matmul(&targets.t()?)?.flatten_all()?.to_vec1::<f32>()?;
-        let table = self.differentiate(&products, rows, columns);
+        let table = self.differentiate(&products, rows, says);
         let on_scores = Tensor::from_vec(table.gradient, (rows, columns), queries.device())?;
         Ok(Scored {
             loss: table.loss as f32,
@@ -65,7 +68,8 @@ impl InfoNce {
     }
 
     /// The loss and its gradient on the table of products, (rows, columns), row-major.
-    fn differentiate(&self, products: &[f32], rows: usize, columns: usize) -> Table {
+    fn differentiate(&self, products: &[f32], rows: usize, says: &[usize]) -> Table {
+        let columns = says.len();
         let targets_per_query = columns / rows;
         let directions = if self.symmetric { 2.0 } else { 1.0 };
         let weight = 1.0 / (directions * rows as f64);
@@ -81,7 +85,7 @@ impl InfoNce {
             let right = row * targets_per_query;
             let here = row * columns..(row + 1) * columns;
             let of_query = &products[here.clone()];
-            let beaten = |(column, product): (usize, &f32)| column == right || *product < of_query[right];
+            let beaten = |(column, product): (usize, &f32)| says[column] == says[right] || *product < of_query[right];
             table.hits += usize::from(of_query.iter().enumerate().all(beaten));
             scores
                 .iter_mut()
