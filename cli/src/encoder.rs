@@ -15,7 +15,7 @@ use crate::memory::{self, Demand, Probe, Records, Wish, mebibytes};
 use crate::progress;
 
 /// The running executable, even if its file was replaced meanwhile.
-const THIS_EXECUTABLE: &str = "/proc/self/exe";
+pub const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 /// Puts which program runs, with which model and where, among the metrics.
 pub fn tell_build(model: &str, device: &str) {

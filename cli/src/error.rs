@@ -8,11 +8,11 @@ use sightstream_sql::{SqlError, SqlErrors};
 /// What `--help` says about exit codes.
 pub const EXIT_CODES: &str = "\
 Exit codes:
-  0    done, also after SIGTERM or SIGINT let `run` finish what was in flight
-  1    it failed, or (embed) at least one input gave an error, or (check) something keeps the file from running, or
+  0    done, also after SIGTERM or SIGINT let `run` finish what was in flight, or `train` write a checkpoint
+  1    it failed, or (embed, eval) at least one input gave an error, or (check) something keeps the file from running, or
        (dead-letters replay) letters were left that cannot be sent
-  2    the command line or the SQL file cannot be used; nothing was started
-  130  a second SIGTERM or SIGINT ended `run` at once";
+  2    the command line, the SQL file or the configuration cannot be used; nothing was started
+  130  a second SIGTERM or SIGINT ended `run` or `train` at once";
 
 /// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,11 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
+
+/// The same, of all that is wrong with a file: a sentence each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct UsageErrors(pub Vec<String>);
 
 /// Prints the error, if there is one, and gives the exit code.
 pub fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
@@ -43,6 +48,12 @@ pub fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
                 ExitCode::from(2)
             }
             Err(error) => {
+                if let Some(UsageErrors(sentences)) = error.downcast_ref() {
+                    sentences
+                        .iter()
+                        .for_each(|sentence| crate::logging::print_error(sentence));
+                    return ExitCode::from(2);
+                }
                 crate::logging::print_error(&format!("{error:#}"));
                 ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
             }

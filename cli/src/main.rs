@@ -8,6 +8,7 @@ mod commands;
 mod encoder;
 mod endpoint;
 mod error;
+mod items;
 mod logging;
 mod memory;
 mod progress;

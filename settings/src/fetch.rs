@@ -18,7 +18,8 @@ pub struct FetchArgs {
     pub allow_network: Option<Vec<IpNet>>,
 
     /// Directories below which files may be read, symbolic links resolved; several flags, or DIR:DIR [default: for `run`
-    /// the current one; for `embed`, `search` and `quickstart`, where you name the media, all]
+    /// the current one; for `train` and `eval` also those of the pairs; for `embed`, `search` and `quickstart`, where you
+    /// name the media, all]
     #[arg(long, env = "SIGHTSTREAM_ALLOW_DIRECTORY", value_name = "DIR", value_delimiter = ':')]
     pub allow_directory: Option<Vec<PathBuf>>,
 

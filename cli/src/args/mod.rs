@@ -4,10 +4,12 @@ mod check;
 mod dead_letters;
 mod deploy;
 mod embed;
+mod eval;
 mod quickstart;
 mod run;
 mod search;
 mod settings;
+mod train;
 mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -16,12 +18,14 @@ pub use check::{CheckArgs, FindingFormat};
 pub use dead_letters::{DeadLettersAction, DeadLettersArgs, LettersArgs, ListArgs, ListFormat, ReplayArgs};
 pub use deploy::{ClusterArgs, DeployAction, DeployArgs, FunctionArgs, ListPipelinesArgs, StartArgs, StopArgs};
 pub use embed::EmbedArgs;
+pub use eval::EvalArgs;
 pub use quickstart::QuickstartArgs;
 pub use run::{JobArgs, RunArgs};
 pub use search::SearchArgs;
 pub use settings::Settings;
 use sightstream_settings::DECODE_WORKER;
 pub use sightstream_settings::EncoderArgs;
+pub use train::{LATEST, MergeArgs, MineArgs, TrainAction, TrainArgs, TrainRunArgs};
 
 use crate::error::EXIT_CODES;
 
@@ -58,6 +62,12 @@ pub enum Command {
     /// Put a SQL file onto an Arroyo cluster: register the functions that it calls, start it, and follow it until it runs
     #[command(after_long_help = deploy::EXAMPLES)]
     Deploy(DeployArgs),
+    /// Train the encoder on pairs: an adapter for a checkpoint, all of its weights, or a model from scratch
+    #[command(after_long_help = train::EXAMPLES)]
+    Train(Box<TrainArgs>),
+    /// Rank pairs with a model, and score it: Hit@k, MRR, NDCG, recall, MAP; before and after training
+    #[command(after_long_help = eval::EXAMPLES)]
+    Eval(Box<EvalArgs>),
     /// See it work: a broker in this process, media into Qdrant, three searches
     #[command(after_long_help = quickstart::EXAMPLES)]
     Quickstart(QuickstartArgs),
@@ -71,13 +81,16 @@ impl Command {
     pub fn default_log_level(&self) -> &'static str {
         match self {
             Self::Run(_) => "info",
+            Self::Train(args) if args.action.is_none() => "info",
             // What is wrong is told among the findings.
             Self::Check(_) => "error",
             Self::DeadLetters(_)
             | Self::Deploy(_)
             | Self::Embed(_)
+            | Self::Eval(_)
             | Self::Search(_)
             | Self::Quickstart(_)
+            | Self::Train(_)
             | Self::DecodeWorker => "warn",
         }
     }
@@ -98,7 +111,7 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 
     /// error, warn, info, debug, trace, or a filter such as sightstream_model=debug,info [default: $RUST_LOG, else info
-    /// for `run`, error for `check` and warn for the others]
+    /// for `run` and `train`, error for `check` and warn for the others]
     #[arg(long, env = "SIGHTSTREAM_LOG_LEVEL", global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,
 }

@@ -4,12 +4,14 @@ mod check;
 mod dead_letters;
 mod deploy;
 mod embed;
+mod eval;
 mod job;
 mod quickstart;
 mod run;
 mod search;
 mod signals;
 mod sql_file;
+mod train;
 
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ pub fn execute(command: Command) -> anyhow::Result<Outcome> {
         Command::Search(args) => on_runtime(search::execute(args)),
         Command::Run(args) => on_runtime(run::execute(args)),
         Command::Check(args) => on_runtime(check::execute(args)),
+        Command::Train(args) => on_runtime(train::execute(*args)),
+        Command::Eval(args) => on_runtime(eval::execute(*args)),
         Command::Quickstart(args) => on_runtime(quickstart::execute(args)),
         // One thread, which confines itself before it decodes.
         Command::DecodeWorker => Ok(isolation::run_worker().map(|()| Outcome::Done)?),

@@ -19,7 +19,7 @@ pub async fn execute(mut args: RunArgs) -> anyhow::Result<Outcome> {
     SqlErrors::unless_any(errors, ())?;
     let prints_rows = plan.prints_rows();
 
-    let stop = signals::stop_on_signals()?;
+    let stop = signals::stop_on_signals(signals::OF_A_JOB)?;
     let health = Health::watch();
     if let Some(address) = args.metrics_address {
         endpoint::serve(address, Arc::clone(&health))?;

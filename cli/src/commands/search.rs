@@ -109,7 +109,12 @@ pub async fn nearest(
     filters: &[Filter],
     limit: usize,
 ) -> anyhow::Result<Vec<Hit>> {
-    check_space(service, collection)?;
+    let space = Space {
+        model: service.model_name(),
+        fingerprint: service.fingerprint(),
+        dimension: service.dimension(),
+    };
+    check_space(&space, collection)?;
     let vector = service
         .embed(&query.url, query.instruction.as_deref())
         .await
@@ -117,11 +122,22 @@ pub async fn nearest(
     Ok(collection.search(vector.to_vec(), filters, limit).await?)
 }
 
+/// What a model's vectors can be compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Space<'a> {
+    /// Its name.
+    pub model: &'a str,
+    /// What tells its vectors from those of others.
+    pub fingerprint: &'a str,
+    /// How many numbers they have.
+    pub dimension: usize,
+}
+
 /// Refuses to compare vectors of different models.
-fn check_space(service: &EmbeddingService, collection: &Collection) -> anyhow::Result<()> {
+pub fn check_space(space: &Space<'_>, collection: &Collection) -> anyhow::Result<()> {
     let info = collection.info();
     if let Some(fingerprint) = &info.fingerprint
-        && fingerprint != service.fingerprint()
+        && fingerprint != space.fingerprint
     {
         bail!(
             "the collection {} was filled by the model {} (fingerprint {fingerprint}), and the query would be encoded by \
@@ -129,18 +145,18 @@ fn check_space(service: &EmbeddingService, collection: &Collection) -> anyhow::R
              that it was filled with",
             info.name,
             info.model.as_deref().unwrap_or("of unknown name"),
-            service.model_name(),
-            service.fingerprint()
+            space.model,
+            space.fingerprint
         );
     }
-    if info.dimension != service.dimension() {
+    if info.dimension != space.dimension {
         bail!(
             "the collection {} holds vectors of {} numbers, and the model {} makes {}; search with the --model that it \
              was filled with",
             info.name,
             info.dimension,
-            service.model_name(),
-            service.dimension()
+            space.model,
+            space.dimension
         );
     }
     Ok(())

@@ -7,8 +7,23 @@ use tokio_util::sync::CancellationToken;
 /// The exit code after a second signal: what a shell gives for an interrupted command.
 const INTERRUPTED: i32 = 130;
 
+/// What the log says of signals.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    /// Of the first one.
+    pub first: &'static str,
+    /// Of the second one.
+    pub second: &'static str,
+}
+
+/// Of a job over streams.
+pub const OF_A_JOB: Words = Words {
+    first: "finishing what is in flight; a second signal ends the process at once",
+    second: "ended at once; rows in flight are read again by the next run",
+};
+
 /// A token that the first SIGTERM or SIGINT cancels. From now on neither ends the process by itself.
-pub fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+pub fn stop_on_signals(words: Words) -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
     let stop = CancellationToken::new();
@@ -20,16 +35,10 @@ pub fn stop_on_signals() -> anyhow::Result<CancellationToken> {
                 _ = interrupt.recv() => "SIGINT",
             };
             if first {
-                tracing::info!(
-                    signal = name,
-                    "finishing what is in flight; a second signal ends the process at once"
-                );
+                tracing::info!(signal = name, "{}", words.first);
                 asked.cancel();
             } else {
-                tracing::warn!(
-                    signal = name,
-                    "ended at once; rows in flight are read again by the next run"
-                );
+                tracing::warn!(signal = name, "{}", words.second);
                 std::process::exit(INTERRUPTED);
             }
         }

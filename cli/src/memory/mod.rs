@@ -10,7 +10,7 @@ use ::metrics::{Unit, describe_gauge, gauge};
 
 pub use plan::{Demand, Plan, Records, Wish, mebibytes};
 pub use probe::{Probe, probe};
-pub use resident::resident;
+pub use resident::{peak, resident};
 
 const MEMORY: &str = "sightstream_memory_bytes";
 const LIMIT: &str = "sightstream_memory_limit_bytes";

@@ -8,6 +8,11 @@ pub fn resident() -> io::Result<u64> {
     Ok(own("VmRSS")? + children()?)
 }
 
+/// The most bytes that were ever resident of this process.
+pub fn peak() -> io::Result<u64> {
+    own("VmHWM")
+}
+
 /// Bytes that are resident of the processes that this one has started.
 fn children() -> io::Result<u64> {
     let mut bytes = 0;

@@ -227,7 +227,11 @@ impl Loader {
         let mut examples = Vec::with_capacity(self.options.batch_size);
         let (mut sources, mut skipped) = (Vec::new(), Vec::new());
         while examples.len() < self.options.batch_size {
-            let Some(draw) = self.mixture.draw()? else {
+            let Some(draw) = self
+                .mixture
+                .draw()
+                .map_err(|error| with_reasons(error, &self.reasons))?
+            else {
                 if !examples.is_empty() {
                     tracing::info!(examples = examples.len(), "the last batch is not full, and left out");
                 }
@@ -307,6 +311,18 @@ impl Loader {
                 reasons.join("; ")
             ),
         })
+    }
+}
+
+/// What went wrong with a dataset, and why some of its rows were left out.
+fn with_reasons(error: JobError, reasons: &BTreeMap<usize, Vec<String>>) -> JobError {
+    let reasons: Vec<&str> = reasons.values().flatten().map(String::as_str).collect();
+    match error {
+        JobError::Data { dataset, message } if !reasons.is_empty() => JobError::Data {
+            dataset,
+            message: format!("{message}. Some that could not: {}", reasons.join("; ")),
+        },
+        other => other,
     }
 }
 
