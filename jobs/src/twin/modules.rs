@@ -3,6 +3,7 @@
 use candle_core::{D, DType, Result, Tensor};
 
 use super::dropout;
+use super::fused;
 use super::graph::tie;
 use super::pass::Pass;
 
@@ -40,6 +41,9 @@ impl Linear {
     /// # Errors
     /// If the shapes do not go together, or the device fails.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        if pass.is_fused(x) {
+            return fused::linear(self, x, pass);
+        }
         let weight = pass.of(&self.weight);
         let bias = self.bias.as_ref().map(|bias| pass.of(bias));
         let Some(low_rank) = &self.low_rank else {

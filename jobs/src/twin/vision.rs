@@ -9,6 +9,7 @@ use sightstream_model::backbone::vision::LAYER_NORM_EPS;
 
 use super::attention::Rotary;
 use super::builder::Builder;
+use super::fused;
 use super::layer::{Layer, Mlp, Projections, Queries};
 use super::modules::{Linear, Norm};
 use super::names::Tower;
@@ -89,7 +90,12 @@ impl VisionTower {
         let [first, second] = &self.merger;
         // The patches of a block follow each other.
         let merged = self.ln_q.forward(&hidden, pass)?.reshape(((), merged))?;
-        Ok(second.forward(&first.forward(&merged, pass)?.gelu_erf()?, pass)?)
+        let inner = first.forward(&merged, pass)?;
+        let inner = match pass.is_fused(&inner) {
+            true => fused::gelu(&inner)?,
+            false => inner.gelu_erf()?,
+        };
+        Ok(second.forward(&inner, pass)?)
     }
 }
 

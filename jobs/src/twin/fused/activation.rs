@@ -3,6 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
+pub use sightstream_model::backbone::cpu::gelu as gelu_forth;
 use sightstream_model::backbone::cpu::{exp, quick_gelu, swiglu};
 
 use super::buffers::Buffer;
@@ -60,6 +61,39 @@ pub fn swiglu_back(gradient: &mut [f32], gate: &[f32], up: &[f32]) -> Buffer {
     by_up
 }
 
+/// The gradient of what the GELU by the error function is of, in the place of the result's: `Φ(x) + x φ(x)`, by the normal
+/// distribution's function and density.
+pub fn gelu_back(gradient: &mut [f32], x: &[f32]) {
+    let mut output = x.to_vec();
+    gelu_forth(&mut output);
+    Arch::new().dispatch(GeluBack {
+        gradient,
+        x,
+        output: &output,
+    });
+}
+
+struct GeluBack<'a> {
+    gradient: &'a mut [f32],
+    x: &'a [f32],
+    /// `x Φ(x)`
+    output: &'a [f32],
+}
+
+impl WithSimd for GeluBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        /// `1 / sqrt(2 pi)`
+        const DENSITY: f32 = 0.398_942_3;
+        for (gradient, (x, output)) in self.gradient.iter_mut().zip(self.x.iter().zip(self.output)) {
+            let share = if *x == 0.0 { 0.5 } else { output / x };
+            *gradient *= (x * DENSITY).mul_add(exp(-0.5 * x * x), share);
+        }
+    }
+}
+
 #[inline(always)]
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp((-x).min(88.0)))
@@ -99,6 +133,65 @@ impl WithSimd for SwigluBack<'_> {
             let share = sigmoid(*gate);
             *by_up = *gradient * gate * share;
             *gradient *= up * share * gate.mul_add(1.0 - share, 1.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers() -> Vec<f32> {
+        (-400..=400).map(|i| i as f32 / 23.0).collect()
+    }
+
+    /// The slope between two points that are close, in f64.
+    fn slope(f: impl Fn(f64) -> f64, x: f32) -> f64 {
+        let (x, step) = (f64::from(x), 1e-5);
+        (f(x + step) - f(x - step)) / (2.0 * step)
+    }
+
+    fn close(found: f32, expected: f64) -> bool {
+        (f64::from(found) - expected).abs() < 2e-6 * expected.abs().max(1.0)
+    }
+
+    /// The error function by its series.
+    fn erf(x: f64) -> f64 {
+        if x.abs() > 5.0 {
+            return x.signum();
+        }
+        let (mut term, mut sum) = (x, x);
+        for n in 1..200 {
+            term *= -x * x / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        sum * 2.0 / std::f64::consts::PI.sqrt()
+    }
+
+    #[test]
+    fn slopes_are_those_of_the_functions() {
+        let x = numbers();
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let mut quick = vec![1.0; x.len()];
+        quick_gelu_back(&mut quick, &x);
+        let mut exact = vec![1.0; x.len()];
+        gelu_back(&mut exact, &x);
+        let up = vec![-3.0; x.len()];
+        let mut by_gate = vec![2.0; x.len()];
+        let by_up = swiglu_back(&mut by_gate, &x, &up);
+        for (place, &x) in x.iter().enumerate() {
+            let expected = slope(|x| x * sigmoid(1.702 * x), x);
+            assert!(close(quick[place], expected), "quick_gelu'({x}) = {}", quick[place]);
+            let expected = slope(|x| 0.5 * x * (1.0 + erf(x / 2f64.sqrt())), x);
+            assert!(close(exact[place], expected), "gelu'({x}) = {}", exact[place]);
+            let expected = 2.0 * -3.0 * slope(|x| x * sigmoid(x), x);
+            assert!(
+                close(by_gate[place], expected),
+                "swiglu by gate at {x}: {}",
+                by_gate[place]
+            );
+            let silu = f64::from(x) * sigmoid(f64::from(x));
+            assert!(close(by_up[place], 2.0 * silu), "swiglu by up at {x}: {}", by_up[place]);
         }
     }
 }

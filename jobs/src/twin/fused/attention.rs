@@ -183,28 +183,45 @@ fn turned(
     scale: f32,
 ) -> Buffer {
     let mut turned = Buffer::any(rows * size);
-    let half = size / 2;
     for (row, turned) in turned.chunks_exact_mut(size).enumerate() {
         let row = first + row;
         let numbers = &heads.numbers[row * heads.stride + heads.start + head * size..][..size];
-        let (cos, sin) = (&rotary.cos[row * half..][..half], &rotary.sin[row * half..][..half]);
-        for place in 0..half {
-            let (real, imaginary) = (numbers[place], numbers[half + place]);
-            turned[place] = (real * cos[place] - imaginary * sin[place]) * scale;
-            turned[half + place] = (imaginary * cos[place] + real * sin[place]) * scale;
-        }
+        turn(turned, numbers, rotary, row, |real, imaginary, cos, sin| {
+            (
+                (real * cos - imaginary * sin) * scale,
+                (imaginary * cos + real * sin) * scale,
+            )
+        });
     }
     turned
 }
 
-/// Undoes what [`turned`] does to a row.
+/// Undoes what [`turned`] does to a row, but for the scale.
 fn turn_back(output: &mut [f32], turned: &[f32], rotary: Rotary<'_>, row: usize) {
-    let half = turned.len() / 2;
-    let (cos, sin) = (&rotary.cos[row * half..][..half], &rotary.sin[row * half..][..half]);
-    for place in 0..half {
-        let (real, imaginary) = (turned[place], turned[half + place]);
-        output[place] = real * cos[place] + imaginary * sin[place];
-        output[half + place] = imaginary * cos[place] - real * sin[place];
+    turn(output, turned, rotary, row, |real, imaginary, cos, sin| {
+        (real * cos + imaginary * sin, imaginary * cos - real * sin)
+    });
+}
+
+/// Applies `step` to each frequency of a head: its real part, in the first half, its imaginary part, in the second, and the
+/// cosine and sine of its angle.
+#[inline(always)]
+fn turn(
+    output: &mut [f32],
+    head: &[f32],
+    rotary: Rotary<'_>,
+    row: usize,
+    step: impl Fn(f32, f32, f32, f32) -> (f32, f32),
+) {
+    let half = head.len() / 2;
+    let angles = rotary.cos[row * half..][..half]
+        .iter()
+        .zip(&rotary.sin[row * half..][..half]);
+    let (real, imaginary) = head.split_at(half);
+    let (output_real, output_imaginary) = output.split_at_mut(half);
+    let outputs = output_real.iter_mut().zip(output_imaginary);
+    for ((outputs, (real, imaginary)), (cos, sin)) in outputs.zip(real.iter().zip(imaginary)).zip(angles) {
+        (*outputs.0, *outputs.1) = step(*real, *imaginary, *cos, *sin);
     }
 }
 

@@ -9,9 +9,12 @@ mod activation;
 mod attention;
 mod buffers;
 mod layer;
+mod layer_back;
 mod linear;
 mod matrix;
 mod norm;
 mod sums;
+mod tower;
 
 pub use layer::forward;
+pub use tower::{gelu, linear};
