@@ -80,3 +80,59 @@ fn rows_that_cannot_be_read_are_left_out_up_to_a_share() {
     assert_eq!(text.lines().count(), 15);
     assert!(!text.contains("red_top_left.png"));
 }
+
+#[test]
+fn neighbours_can_come_from_a_collection() {
+    let world = World::new("");
+    let media: String = fs::read_dir(world.path().join("images"))
+        .expect("a folder")
+        .map(|file| file.expect("a file").file_name().into_string().expect("UTF-8"))
+        .enumerate()
+        .map(|(id, name)| format!("{{\"id\":{id},\"url\":\"images/{name}\"}}\n"))
+        .collect();
+    fs::write(world.path().join("media.jsonl"), media).expect("a disk");
+    let sql = "CREATE TABLE media (id BIGINT, url TEXT)
+                 WITH (connector = 'single_file', path = 'media.jsonl', type = 'source', format = 'json');
+               CREATE TABLE vectors (id BIGINT, url TEXT, vector FLOAT[])
+                 WITH (connector = 'qdrant', url = 'embedded:qdrant', collection = 'media');
+               INSERT INTO vectors SELECT id, url, embed(url) AS vector FROM media;";
+    fs::write(world.path().join("index.sql"), sql).expect("a disk");
+    let mut index = sightstream(world.path());
+    index.args(["run", "index.sql", "--until-caught-up", "--model", MODEL]);
+    let indexed = output(index);
+    assert_eq!(code(&indexed), 0, "{}", stderr(&indexed));
+
+    let mine = |model: &str| {
+        let mut command = sightstream(world.path());
+        command.args([
+            "train",
+            "mine-negatives",
+            "--pairs",
+            "pairs.jsonl",
+            "--output",
+            "hard.jsonl",
+        ]);
+        command.args(["--qdrant", "embedded:qdrant", "--collection", "media", "--top-k", "3"]);
+        command.args(["--model", model]);
+        output(command)
+    };
+    let other = mine(concat!(env!("CARGO_MANIFEST_DIR"), "/../model/tests/fixtures/grouped"));
+    assert_eq!(code(&other), 1, "{}", stderr(&other));
+    assert!(stderr(&other).contains("cannot be compared"), "{}", stderr(&other));
+    let mined = mine(MODEL);
+    assert_eq!(code(&mined), 0, "{}", stderr(&mined));
+    let text = fs::read_to_string(world.path().join("hard.jsonl")).expect("a file");
+    for line in text.lines() {
+        let row: Value = serde_json::from_str(line).expect("JSON");
+        let negatives = row["negatives"].as_array().expect("a list");
+        assert_eq!(negatives.len(), 3, "{row}");
+        let own = row["positive"]["url"].as_str().expect("a url");
+        let urls = negatives
+            .iter()
+            .map(|negative| negative["url"].as_str().expect("a url"));
+        assert!(
+            urls.clone().all(|url| url.starts_with("images/") && url != own),
+            "{row}"
+        );
+    }
+}

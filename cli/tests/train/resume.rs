@@ -24,8 +24,8 @@ fn start(world: &World) -> Child {
 fn a_killed_run_goes_on_with_the_same_losses_to_the_last_bit() {
     let cases = [
         // Dropout draws from the same seeds again.
-        adapter() + "max_steps: 40\nsave_steps: 4\nlora_dropout: 0.2\nuse_dora: true\n",
-        from_scratch() + "max_steps: 40\nsave_steps: 4\nweight_decay: 0.01\n",
+        adapter() + "max_steps: 24\nsave_steps: 4\nlora_dropout: 0.2\nuse_dora: true\n",
+        from_scratch() + "max_steps: 24\nsave_steps: 4\nweight_decay: 0.01\n",
     ];
     for config in cases {
         let expected = whole(&config);
