@@ -290,3 +290,18 @@ fn the_guide_tells_every_key() {
         );
     }
 }
+
+#[test]
+fn the_demos_configuration_lacks_nothing_but_its_data() {
+    // As it says, it is read from the repository's folder.
+    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).expect("the repository");
+    let sentences = match TrainConfig::read(Path::new("jobs/configs/demo.yaml"), &[]) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.into_sentences(),
+    };
+    let other: Vec<&String> = sentences
+        .iter()
+        .filter(|sentence| !sentence.contains(".path names "))
+        .collect();
+    assert!(other.is_empty(), "{other:?}");
+}
