@@ -145,6 +145,9 @@ impl Twin {
 
     /// Whether layers keep their inputs alone for the way back, and compute the rest again there: about a third more work,
     /// and memory for one layer's numbers in place of all.
+    ///
+    /// candle knows no such thing, and its custom operations have three inputs at most, where a layer has a dozen parameters.
+    /// An operation of any number of inputs (`graph`) allows it on every device.
     pub fn set_checkpoints(&mut self, checkpoints: bool) {
         self.checkpoints = checkpoints;
     }
