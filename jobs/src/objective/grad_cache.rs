@@ -197,11 +197,12 @@ impl GradCache {
 /// For each target of the batch, the first one that is the same text. Media are taken for different: few are the same, and
 /// their pixels are many.
 fn told_apart(batch: &[Example]) -> Vec<usize> {
-    let mut first = HashMap::new();
+    let mut first: HashMap<&[u32], usize> = HashMap::new();
     let targets = batch.iter().flat_map(|example| &example.targets).enumerate();
-    let of = |(index, target): (usize, &'_ ModelInput)| match target.vision {
-        Some(_) => index,
-        None => *first.entry(target.token_ids.clone()).or_insert(index),
-    };
-    targets.map(of).collect()
+    targets
+        .map(|(index, target)| match target.vision {
+            Some(_) => index,
+            None => *first.entry(&target.token_ids).or_insert(index),
+        })
+        .collect()
 }

@@ -139,10 +139,7 @@ fn move_all(weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &m
         .reduce(|| true, |one, other| one & other)
 }
 
-fn round<T: Send>(weights: &mut [T], exact: &[f32], to: fn(f32) -> T, is_finite: fn(T) -> bool) -> bool
-where
-    T: Copy,
-{
+fn round<T: Copy + Send>(weights: &mut [T], exact: &[f32], to: fn(f32) -> T, is_finite: fn(T) -> bool) -> bool {
     weights
         .par_chunks_mut(PIECE)
         .zip(exact.par_chunks(PIECE))
