@@ -320,6 +320,26 @@ fn data_that_fail_do_not_cost_the_steps_before() -> Result {
 }
 
 #[test]
+fn a_batch_that_the_model_refuses_does_not_cost_the_steps_before() -> Result {
+    let folder = folder();
+    let mut run = Run::new(folder.path());
+    let mut unknown = batches(&Value::Null).enumerate().map(|(index, drawn)| {
+        drawn.map(|mut drawn| {
+            if index == 5 {
+                drawn.batch.examples[0].query.token_ids = vec![fake::VOCABULARY];
+            }
+            drawn
+        })
+    });
+    let error = run
+        .go_with(options(10), &mut unknown)
+        .expect_err("a token that the fake does not have");
+    assert!(matches!(error, JobError::Candle(_)), "{error}");
+    assert_eq!(run.checkpoints.steps()?, [2]);
+    Ok(())
+}
+
+#[test]
 fn options_out_of_range_are_refused() {
     let folder = folder();
     let model = Fake::new(5, DType::F32);

@@ -86,13 +86,6 @@ pub struct Trainer<'a> {
     last_checkpoint: Option<(u64, PathBuf)>,
 }
 
-/// How a step went.
-enum Step {
-    Done(StepReport),
-    Stopped,
-    OutOfData,
-}
-
 /// The batches of a step, added up.
 struct Sum {
     gradients: Gradients,
@@ -160,9 +153,9 @@ impl<'a> Trainer<'a> {
     /// Trains to the end of the schedule, or of the batches, or until `stop` is set.
     ///
     /// # Errors
-    /// [`JobError::Diverged`] when a loss, a gradient or a weight is not finite; nothing is saved then. If a batch cannot be
-    /// drawn, the last step is saved before its error comes back. [`JobError::Config`] for a new run in a folder that has
-    /// checkpoints; what the model reports.
+    /// [`JobError::Diverged`] when a loss, a gradient or a weight is not finite; nothing is saved then. [`JobError::Config`] for
+    /// a new run in a folder that has checkpoints. What whoever draws a batch reports, and the model about one: then the last
+    /// step is saved before.
     pub fn run(
         &mut self,
         batches: &mut dyn Iterator<Item = Result<Drawn, JobError>>,
@@ -176,17 +169,25 @@ impl<'a> Trainer<'a> {
             )));
         }
         while self.state.step < self.options.schedule.total_steps {
-            match self.step(batches, report, stop)? {
-                Step::Done(done) => report.step(&done),
-                Step::OutOfData => break,
-                Step::Stopped => {
+            let begun = Instant::now();
+            let sum = match self.add_up(batches, stop) {
+                Ok(Some(sum)) if sum.batches == 0 => break,
+                Ok(Some(sum)) => sum,
+                Ok(None) => {
                     let checkpoint = self.save(report)?;
                     return Ok(Ended::Stopped {
                         step: self.state.step,
                         checkpoint,
                     });
                 }
-            }
+                Err(error @ JobError::Diverged { .. }) => return Err(error),
+                Err(error) => {
+                    self.save(report)?;
+                    return Err(error);
+                }
+            };
+            let done = self.step(sum, begun)?;
+            report.step(&done);
             if self
                 .options
                 .save_steps
@@ -200,49 +201,38 @@ impl<'a> Trainer<'a> {
         Ok(Ended::Finished { step: self.state.step })
     }
 
-    /// One step of the optimiser. The run's state changes only if it is done.
-    fn step(
-        &mut self,
+    /// Draws the batches of the next step and adds up their gradients; fewer if the data end, and `None` once `stop` is set.
+    /// Neither the weights nor the run's state change.
+    fn add_up(
+        &self,
         batches: &mut dyn Iterator<Item = Result<Drawn, JobError>>,
-        report: &mut dyn Report,
         stop: &AtomicBool,
-    ) -> Result<Step, JobError> {
-        let begun = Instant::now();
-        let step = self.state.step + 1;
-        let learning_rate = self.options.learning_rate * self.options.schedule.share(self.state.step);
+    ) -> Result<Option<Sum>, JobError> {
         let mut sum = Sum::new(self.model.parameters().len());
         for index in 0..self.options.gradient_accumulation_steps {
             if stop.load(Ordering::Relaxed) {
-                return Ok(Step::Stopped);
+                return Ok(None);
             }
             let asked = Instant::now();
-            let drawn = match batches.next() {
-                Some(Ok(drawn)) => drawn,
-                Some(Err(error)) => {
-                    self.save(report)?;
-                    return Err(error);
+            let Some(drawn) = batches.next().transpose()? else {
+                // Whoever draws may have been stopped too.
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(None);
                 }
-                None if stop.load(Ordering::Relaxed) => return Ok(Step::Stopped),
-                None => break,
+                break;
             };
             sum.waited += asked.elapsed();
             sum.sources.extend(drawn.batch.sources);
             sum.position = drawn.position;
-            let dropout = seed::derive(self.options.seed, [step, index as u64]);
             let examples = &drawn.batch.examples;
-            let Some(outcome) = self.options.grad_cache.gradients_unless(
-                stop,
-                self.model,
-                examples,
-                &self.options.objective,
-                Some(dropout),
-            )?
-            else {
-                return Ok(Step::Stopped);
-            };
+            let options = &self.options;
+            let dropout = seed::derive(options.seed, [self.state.step + 1, index as u64]);
+            let (cache, objective) = (&options.grad_cache, &options.objective);
+            let outcome = cache.gradients_unless(stop, self.model, examples, objective, Some(dropout))?;
+            let Some(outcome) = outcome else { return Ok(None) };
             if !outcome.loss.is_finite() {
                 let what = format!("the loss is {}", outcome.loss);
-                return Err(self.circumstances(learning_rate, &sum.sources).error(&what));
+                return Err(self.circumstances(&sum.sources).error(&what));
             }
             sum.batches += 1;
             sum.samples += examples.len();
@@ -250,17 +240,21 @@ impl<'a> Trainer<'a> {
             sum.hits += f64::from(outcome.accuracy) * examples.len() as f64;
             sum.gradients.add(outcome.gradients)?;
         }
-        if sum.batches == 0 {
-            return Ok(Step::OutOfData);
-        }
-        let gradient_norm = self.mean_gradient(&mut sum, learning_rate)?;
+        Ok(Some(sum))
+    }
+
+    /// One step of the optimiser by the gradients of one batch or more.
+    fn step(&mut self, mut sum: Sum, begun: Instant) -> Result<StepReport, JobError> {
+        let gradient_norm = self.mean_gradient(&mut sum)?;
+        let learning_rate = self.learning_rate();
         let broken = self.optimiser.step(&sum.gradients, learning_rate)?.map(str::to_owned);
         if let Some(name) = broken {
             let what =
                 format!("after the step, weights of `{name}` are not finite (gradient norm {gradient_norm:.3e})");
-            return Err(self.circumstances(learning_rate, &sum.sources).error(&what));
+            return Err(self.circumstances(&sum.sources).error(&what));
         }
         let loss = (sum.loss / sum.batches as f64) as f32;
+        let step = self.state.step + 1;
         self.state.step = step;
         self.state.samples += sum.samples as u64;
         self.state.position = sum.position;
@@ -270,7 +264,7 @@ impl<'a> Trainer<'a> {
             gradient_norm,
             learning_rate,
         });
-        Ok(Step::Done(StepReport {
+        Ok(StepReport {
             step,
             max_steps: self.options.schedule.total_steps,
             loss,
@@ -280,11 +274,16 @@ impl<'a> Trainer<'a> {
             samples: sum.samples as u64,
             seconds: begun.elapsed().as_secs_f64(),
             waited: sum.waited.as_secs_f64(),
-        }))
+        })
+    }
+
+    /// That of the next step.
+    fn learning_rate(&self) -> f64 {
+        self.options.learning_rate * self.options.schedule.share(self.state.step)
     }
 
     /// Makes the sum of gradients their mean, clipped. Gives its norm before clipping.
-    fn mean_gradient(&self, sum: &mut Sum, learning_rate: f64) -> Result<f64, JobError> {
+    fn mean_gradient(&self, sum: &mut Sum) -> Result<f64, JobError> {
         if sum.gradients.is_empty() {
             return Err(JobError::Config(
                 "nothing that is trained took part in the batch: `lora_target_modules` name modules that these inputs do not pass"
@@ -303,13 +302,13 @@ impl<'a> Trainer<'a> {
         }
         let loss = sum.loss / sum.batches as f64;
         let what = format!("the gradient's norm is {norm}, at a loss of {loss:.4}");
-        Err(self.circumstances(learning_rate, &sum.sources).error(&what))
+        Err(self.circumstances(&sum.sources).error(&what))
     }
 
-    fn circumstances<'b>(&'b self, learning_rate: f64, sources: &'b [(String, usize)]) -> Circumstances<'b> {
+    fn circumstances<'b>(&'b self, sources: &'b [(String, usize)]) -> Circumstances<'b> {
         Circumstances {
             step: self.state.step + 1,
-            learning_rate,
+            learning_rate: self.learning_rate(),
             sources,
             before: &self.state,
             checkpoint: self.last_checkpoint.as_ref().map(|(_, path)| path.as_path()),
