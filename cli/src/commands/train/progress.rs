@@ -33,6 +33,8 @@ impl Progress {
     pub fn start(reports: Reports, every: u64, stop: Arc<AtomicBool>) -> Self {
         let bar = progress::bar("training", None);
         bar.set_position(reports.rows().last().map_or(0, |row| row.step));
+        // Steps of an earlier process say nothing of how fast this one is.
+        bar.reset_eta();
         bar.set_message("waiting for the first batch");
         Self {
             reports,
