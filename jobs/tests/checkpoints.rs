@@ -130,6 +130,32 @@ fn only_the_latest_are_kept() -> Result {
 }
 
 #[test]
+fn a_run_that_goes_on_from_an_earlier_step_does_not_come_back_to_the_later_ones() -> Result {
+    let folder = folder();
+    let mut run = Run {
+        model: Fake::new(5, DType::F32),
+        checkpoints: Checkpoints::open(folder.path(), None)?,
+        log: Log::default(),
+    };
+    let options = TrainOptions {
+        save_steps: Some(3),
+        ..options(10)
+    };
+    run.go(options)?;
+    assert_eq!(run.checkpoints.steps()?, [3, 6, 9, 10]);
+    run.checkpoints.abandon_after(6)?;
+    assert_eq!(run.checkpoints.steps()?, [3, 6]);
+    assert_eq!(run.checkpoints.latest()?.expect("there is one").state.step, 6);
+    assert!(
+        folder
+            .path()
+            .join("abandoned-checkpoint-10/trainer_state.json")
+            .is_file()
+    );
+    Ok(())
+}
+
+#[test]
 fn a_process_that_stopped_between_two_renames_loses_nothing() -> Result {
     let folder = folder();
     whole(folder.path(), DType::F32)?;

@@ -18,8 +18,8 @@ pub const EXAMPLES: &str = r#"Examples:
   sightstream eval held_out.jsonl --corpus distractors.jsonl
       ranks among these items too, {"url": …} a line
 
-A query is ranked against the "candidates" of its row where it has some, else against all positives and negatives of the
-file and of --corpus. "positive" may be a list. An item is {"url", "text", "instruction"}, with a url, a text or both; relative
+A query is ranked against all positives and negatives of the file and of --corpus, and where its row has "candidates",
+against these as well. "positive" may be a list. An item is {"url", "text", "instruction"}, with a url, a text or both; relative
 urls start from the file's folder. A row that cannot be read is left out; an item that cannot be embedded is found by no
 query. Both are told, and the exit code is 1 then."#;
 

@@ -35,14 +35,15 @@ pub const EXAMPLES: &str = r#"Examples:
 The output folder gets checkpoint-STEP folders, log.csv, TensorBoard's events in runs, loss.png, and at the end the adapter
 or the model itself. docs/training.md tells every key of the configuration.
 
-SIGTERM or SIGINT (Ctrl-C): the step that is under way is finished, a checkpoint is written, and it exits with 0. A second
-signal ends it at once; --resume then goes on from the checkpoint before."#;
+SIGTERM or SIGINT (Ctrl-C): the step that is under way is given up, a checkpoint of the one before is written, and it exits
+with 0. A second signal ends it at once; --resume then goes on from the checkpoint before."#;
 
 pub const MERGE_EXAMPLES: &str = r#"Examples:
   sightstream train merge --model Qwen/Qwen2-VL-2B-Instruct --adapter runs/photos --output photos-model
 
   sightstream embed photo.jpg --model photos-model
-      gives the vectors of --model Qwen/Qwen2-VL-2B-Instruct --adapter runs/photos"#;
+      gives the vectors of --model Qwen/Qwen2-VL-2B-Instruct --adapter runs/photos, up to the rounding of the stored
+      type; --dtype f32 rounds nothing"#;
 
 pub const MINE_EXAMPLES: &str = r#"Examples:
   sightstream train mine-negatives --pairs photos.jsonl --output photos_hard.jsonl --top-k 4

@@ -28,7 +28,9 @@ pub async fn execute(args: EvalArgs) -> anyhow::Result<Outcome> {
 
 fn evaluate(mut args: EvalArgs) -> anyhow::Result<Outcome> {
     let pairs = items::open_pairs(&args.pairs)?;
+    // A bare name has an empty parent, and the current folder is allowed already.
     let beside = args.corpus.as_deref().and_then(Path::parent);
+    let beside = beside.filter(|folder| !folder.as_os_str().is_empty());
     items::allow_beside(&mut args.encoder.fetch, pairs.folders().chain(beside));
     // Made first: what cannot be written is told before hours of encoding.
     let csv = args.csv.as_deref().map(create).transpose()?;
@@ -57,13 +59,18 @@ fn evaluate(mut args: EvalArgs) -> anyhow::Result<Outcome> {
         let written = report::write_details(&task, &after, Entry::name, file);
         written.with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    let unreadable = report::unreadable(&task, &after.unreadable, Entry::name);
-    if let Some(sentence) = &unreadable {
-        tracing::warn!("{sentence}");
+    let mut some_failed = bad > 0;
+    for (model, evaluation) in [("the baseline", before.as_ref()), ("the model", Some(&after))] {
+        let unreadable = evaluation.and_then(|ranked| report::unreadable(&task, &ranked.unreadable, Entry::name));
+        if let Some(sentence) = unreadable {
+            tracing::warn!("{model}: {sentence}");
+            some_failed = true;
+        }
     }
-    Ok(match (unreadable, bad) {
-        (None, 0) => Outcome::Done,
-        _ => Outcome::SomeFailed,
+    Ok(if some_failed {
+        Outcome::SomeFailed
+    } else {
+        Outcome::Done
     })
 }
 

@@ -103,6 +103,28 @@ impl Checkpoints {
             .transpose()
     }
 
+    /// Sets aside those of steps after `step`, which a run that goes on from there does not come from: each gets the name
+    /// `abandoned-checkpoint-STEP`, in place of one that had it.
+    ///
+    /// # Errors
+    /// [`JobError::Io`].
+    pub fn abandon_after(&self, step: u64) -> Result<(), JobError> {
+        for later in self.steps()?.into_iter().filter(|&later| later > step) {
+            let (path, aside) = (
+                self.path(later),
+                self.folder.join(format!("abandoned-{}", name_of(later))),
+            );
+            remove(&aside)?;
+            fs::rename(&path, &aside).map_err(at(&path))?;
+            tracing::info!(
+                checkpoint = %path.display(),
+                aside = %aside.display(),
+                "a checkpoint that this run does not come from is set aside"
+            );
+        }
+        sync(&self.folder)
+    }
+
     /// Writes one, and removes the oldest of those beyond the limit. Gives its folder.
     ///
     /// # Errors
@@ -141,7 +163,10 @@ impl Checkpoints {
         fs::create_dir(&partial).map_err(at(&partial))?;
         model.write(&partial)?;
         sync_all(&partial)?;
-        for name in names(&partial)? {
+        // Last the files that make a folder look like a model.
+        let mut names = names(&partial)?;
+        names.sort_by_key(|name| name == "config.json" || name == "adapter_config.json");
+        for name in names {
             let to = self.folder.join(&name);
             fs::rename(partial.join(&name), &to).map_err(at(&to))?;
         }

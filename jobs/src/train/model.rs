@@ -1,10 +1,12 @@
 //! The model of a run: what it starts from, what of it is trained, and how it is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
+use sha2::{Digest, Sha256};
 use sightstream_model::backbone::Config;
 use sightstream_model::checkpoint::{Adapter, CheckpointFiles, DownloadProgress, check_agreement};
 use sightstream_model::encoder::DtypeChoice;
@@ -16,6 +18,9 @@ use crate::adapter::{CheckpointOptions, PeftConfig, write_adapter, write_checkpo
 use crate::embed::Embed;
 use crate::error::JobError;
 use crate::twin::{AdapterOptions, Trainable, Twin, settled_peft_name};
+
+/// What says how an adapter is applied.
+const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 /// What PEFT puts before the name of a module, and after it for the first of its tensors.
 const MODULE: (&str, &str) = ("base_model.model.", ".lora_A.weight");
@@ -105,6 +110,30 @@ impl ModelPlan {
             Training::Scratch => "random weights".to_string(),
             Training::All | Training::Adapter(..) => self.files.name().into_owned(),
         }
+    }
+
+    /// What tells the content that it starts from, whatever its name: the checkpoint's fingerprint, and behind a `+` the start of
+    /// a SHA-256 over the tensors and the configuration of an adapter that is trained further.
+    ///
+    /// # Errors
+    /// [`JobError::Model`] and [`JobError::Io`] for a file that cannot be read.
+    pub fn fingerprint(&self) -> Result<String, JobError> {
+        let model = self.files.fingerprint()?;
+        let Training::Adapter(_, Some(adapter)) = &self.training else {
+            return Ok(model);
+        };
+        let path = adapter.directory().join(ADAPTER_CONFIG);
+        let config = fs::read(&path).map_err(|source| JobError::Io { path, source })?;
+        let mut hash = Sha256::new_with_prefix(config);
+        let mut tensors: Vec<_> = adapter.tensors().collect();
+        tensors.sort_by_key(|(name, ..)| *name);
+        for (name, info, data) in tensors {
+            hash.update(name);
+            hash.update(format!("{:?} {:?}", info.dtype, info.shape));
+            hash.update(data);
+        }
+        let digits: String = hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("{model}+{digits}"))
     }
 
     /// What makes inputs for it.

@@ -65,7 +65,10 @@ fn train(args: &TrainRunArgs, written: &Written, stop: &Arc<AtomicBool>) -> anyh
         (Some(max_steps), Length::Epochs(_)) => max_steps,
         _ => batches.max_steps(config).map_err(items::usage)?,
     };
-    let settings = config.settings(max_steps, plan.dtype());
+    let mut settings = config.settings(max_steps, plan.dtype());
+    // A name may come to mean another model.
+    let fingerprint = plan.fingerprint().map_err(items::usage)?;
+    settings.insert("model (its fingerprint)".to_string(), fingerprint.into());
     let name = plan.name();
     let waiting = progress::spinner(format!("loading {name}"));
     let model = plan.load().map_err(items::usage)?;
@@ -74,6 +77,7 @@ fn train(args: &TrainRunArgs, written: &Written, stop: &Arc<AtomicBool>) -> anyh
     let mut trainer = Trainer::new(model.twin(), &model, &checkpoints, options, settings).map_err(items::usage)?;
     if let Some(from) = &from {
         trainer.resume(from).map_err(items::usage)?;
+        checkpoints.abandon_after(after)?;
     }
     keep_configuration(output, written)?;
     tracing::info!(

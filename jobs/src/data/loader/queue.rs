@@ -38,14 +38,14 @@ struct State {
     ready: HashMap<Draw, Prepared>,
     /// Of what is ready.
     bytes: usize,
-    /// Whether the caller waits.
-    is_asked: bool,
+    /// What the caller waits for.
+    asked: Option<Draw>,
     is_closed: bool,
     unavailable: Option<Unavailable>,
 }
 
 impl Queue {
-    /// A queue whose threads pause while more bytes than this are ready, unless the caller waits.
+    /// A queue whose threads pause while more bytes than this are ready, but for what the caller waits for.
     pub(super) fn new(most_bytes: usize) -> Self {
         Self {
             state: Mutex::default(),
@@ -88,7 +88,7 @@ impl Queue {
         loop {
             if let Some(prepared) = state.ready.remove(&draw) {
                 state.bytes -= bytes(&prepared);
-                state.is_asked = false;
+                state.asked = None;
                 drop(state);
                 self.work.notify_all();
                 return Ok(prepared);
@@ -96,7 +96,7 @@ impl Queue {
             if let Some(unavailable) = &state.unavailable {
                 return Err(unavailable.clone());
             }
-            if !mem::replace(&mut state.is_asked, true) {
+            if state.asked.replace(draw) != Some(draw) {
                 self.work.notify_all();
             }
             state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -136,8 +136,10 @@ impl Queue {
             if state.is_closed || state.unavailable.is_some() {
                 return None;
             }
-            let has_room = state.bytes < self.most_bytes || state.is_asked;
-            if let Some(draw) = has_room.then(|| state.waiting.pop_front()).flatten() {
+            let has_room = state.bytes < self.most_bytes;
+            let next = state.waiting.front().copied();
+            if let Some(draw) = next.filter(|_| has_room || next == state.asked) {
+                state.waiting.pop_front();
                 state.running.insert(draw);
                 return Some(draw);
             }

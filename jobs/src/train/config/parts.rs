@@ -106,6 +106,9 @@ impl TrainConfig {
         set("sub_batch_size", json!(self.sub_batch_size));
         set("num_hard_negatives", json!(self.num_hard_negatives));
         set("max_steps", json!(max_steps));
+        if let Length::Epochs(epochs) = self.length {
+            set("num_epochs", json!(epochs));
+        }
         set("stopping_strategy", json!(self.stopping_strategy.to_string()));
         set("learning_rate", json!(self.learning_rate));
         let scheduler = match self.lr_scheduler {
