@@ -241,7 +241,8 @@ impl Loader {
                 .queue
                 .take(draw)
                 .map_err(|Unavailable(why)| JobError::Config(why))?;
-            self.foreseen.pop_front();
+            let foreseen = self.foreseen.pop_front();
+            debug_assert_eq!(foreseen, Some(draw), "what is foreseen is what comes");
             self.mixture.counts(draw.part).tried += 1;
             match prepared {
                 Ok(example) => {
