@@ -22,7 +22,8 @@ pub struct AdamWOptions {
     /// The share of a weight, times the learning rate, that each step takes off it (decoupled: not through the moments). 0 by
     /// default, as in transformers.
     pub weight_decay: f64,
-    /// Whether tensors of one dimension decay too: biases, norms, DoRA's magnitudes. Not by default, as in transformers.
+    /// Whether tensors of one dimension decay too: biases, norms, DoRA's magnitudes. Not by default: transformers leaves out biases
+    /// and norms as well, but not magnitudes.
     pub decay_vectors: bool,
 }
 
