@@ -268,7 +268,7 @@ fn the_product_reads_every_kind() {
         let content = Content::Memory(encode(&scenes(family)[0]).into());
         let answer = Reader::default()
             .read(&content, &reading, &|image| image)
-            .expect(family.name());
+            .unwrap_or_else(|error| panic!("{}: {error:?}", family.name()));
         match (family, answer) {
             (Family::Motion, Answer::Media(Media::Clip(frames))) => {
                 assert_eq!(frames.len(), 8);

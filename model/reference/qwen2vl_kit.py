@@ -1,4 +1,4 @@
-"""What make_fixtures.py and make_demo_checkpoint.py share: a small tokenizer of Qwen2's kind, random weights of the
+"""What the scripts that make fixtures share: a small tokenizer of Qwen2's kind, random weights of the
 Qwen2-VL architecture, and VLM2Vec-V2's way from a prompt and an image to a vector, on transformers 4.57.
 
 Nothing here reads the network. Everything is a function of its arguments and of fixed seeds.

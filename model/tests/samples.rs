@@ -1,5 +1,5 @@
 //! The sample media that are long (examples/media), and what they are searched with (examples/queries): a query finds the
-//! window and the page that show the same, with the demo checkpoint too. Its weights are random, but it sees what is alike.
+//! window and the page that show the same, with the demo checkpoint too.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ impl Moments {
         })
     }
 
-    /// Moves a variable by its gradient. Gives the sum of its weights' differences from themselves: zero, or not a number if
+    /// Moves a variable by its gradient. Gives the sum of its weights times zero: zero, or not a number if
     /// one of them is not finite. It stays on the device, so that nobody waits for it yet.
     pub(super) fn step(&mut self, var: &Var, gradient: &Tensor, with: Coefficients) -> candle_core::Result<Tensor> {
         self.first = ((&self.first * with.beta1)? + (gradient * (1.0 - with.beta1))?)?;
@@ -36,7 +36,7 @@ impl Moments {
         if self.exact.is_some() {
             self.exact = Some(after);
         }
-        (&weights - &weights)?.to_dtype(DType::F32)?.sum_all()
+        (&weights * 0.0)?.to_dtype(DType::F32)?.sum_all()
     }
 }
 

@@ -46,7 +46,7 @@ enum Training {
     /// All weights of the checkpoint.
     All,
     /// An adapter, and where it begins if it is not new.
-    Adapter(AdapterOptions, Option<Adapter>),
+    Adapter(AdapterOptions, Option<Box<Adapter>>),
 }
 
 /// A model that is trained, and can be written.
@@ -77,7 +77,7 @@ impl ModelPlan {
                 None => Training::Adapter(lora.adapter_options(config.seed), None),
                 Some(name) => {
                     let adapter = Adapter::locate(name, progress)?;
-                    Training::Adapter(options_of(&adapter, config.seed)?, Some(adapter))
+                    Training::Adapter(options_of(&adapter, config.seed)?, Some(Box::new(adapter)))
                 }
             },
         };

@@ -21,7 +21,7 @@ pub enum Source<'a> {
     /// A checkpoint.
     Files(Weights<'a>),
     /// Chance (see [`super::Twin::random`]).
-    Random(ChaCha8Rng),
+    Random(Box<ChaCha8Rng>),
 }
 
 /// What a tensor is, which says how it is drawn.

@@ -110,7 +110,7 @@ impl Twin {
     /// # Errors
     /// [`JobError::Candle`] if the device fails.
     pub fn random(config: &Config, seed: u64, dtype: DType, device: &Device) -> Result<Self, JobError> {
-        let source = Source::Random(ChaCha8Rng::seed_from_u64(seed));
+        let source = Source::Random(Box::new(ChaCha8Rng::seed_from_u64(seed)));
         let mut builder = Builder::new(source, config, None, dtype, device)?;
         let vision = Vision::Trained(VisionTower::new(&config.vision, &mut builder)?);
         Self::finish(config.clone(), vision, builder, dtype, device)

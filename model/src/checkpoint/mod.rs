@@ -84,7 +84,7 @@ impl CheckpointPlace {
 impl CheckpointFiles {
     /// Finds the checkpoint that `model` names.
     ///
-    /// - `None`: the demo checkpoint that is part of this program (random weights, the real architecture).
+    /// - `None`: the demo checkpoint that is part of this program (the real architecture at a small size).
     /// - An existing directory: its files.
     /// - `owner/name` or `owner/name@revision`: that model of the Hugging Face hub, downloaded into the usual cache
     ///   (`HF_HOME`, `HF_TOKEN` and the other usual variables apply). What is in the cache already is not downloaded

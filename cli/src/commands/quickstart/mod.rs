@@ -109,7 +109,8 @@ pub async fn execute(mut args: QuickstartArgs) -> anyhow::Result<Outcome> {
 
     let store = Store::open(&qdrant, None).await?;
     let media = store.collection(MEDIA.collection).await?;
-    searches::run(&service, &media, &folder.media, args.query.as_deref()).await?;
+    let text = args.query.as_deref().or(sample.then_some(searches::SAMPLE_TEXT));
+    searches::run(&service, &media, &folder.media, text).await?;
     let moments = store.collection(MOMENTS.collection).await?;
     if sample {
         searches::run_sample_moments(&service, &moments).await?;
@@ -204,8 +205,9 @@ fn farewell(args: &QuickstartArgs, qdrant: &str) -> anyhow::Result<()> {
     let mut lines = vec![String::new()];
     if args.encoder.model.is_none() {
         lines.extend([
-            "The built-in demo checkpoint has the real architecture and random weights: it finds the same media".into(),
-            "again and understands nothing. Name a trained one with --model (a folder or a Hugging Face id).".into(),
+            "The built-in demo checkpoint is tiny and has seen drawn shapes, places, movements and pages only. Name a"
+                .into(),
+            "larger one with --model (a folder or a Hugging Face id).".into(),
             String::new(),
         ]);
     }

@@ -24,6 +24,9 @@ const SAMPLE_QUERIES: [(&str, &str, Option<&str>); 2] = [
     ),
 ];
 
+/// What the sample media are searched for.
+pub const SAMPLE_TEXT: &str = "a red bicycle near water";
+
 /// The image of the sample media that is searched by.
 const SAMPLE_IMAGE: &str = "bicycle_by_water";
 

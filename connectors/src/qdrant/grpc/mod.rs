@@ -94,7 +94,7 @@ impl GrpcBackend {
     ) -> Result<Vec<(usize, String)>, Failure> {
         let mut refused = Vec::new();
         // A stack of ranges, the first on top.
-        let mut ranges = vec![0..points.len()];
+        let mut ranges: Vec<_> = std::iter::once(0..points.len()).collect();
         while let Some(range) = ranges.pop() {
             match self.upsert_once(collection, &points[range.clone()]).await {
                 Ok(()) => {}

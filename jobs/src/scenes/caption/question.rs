@@ -44,8 +44,8 @@ impl Question {
         dice.shuffle(&mut elsewhere);
         // One of this kind, one of that.
         let mut mixed: Vec<String> = Vec::new();
-        let (mut wrong, mut elsewhere) = (wrong.into_iter(), elsewhere.into_iter());
-        while let Some(next) = wrong.next() {
+        let mut elsewhere = elsewhere.into_iter();
+        for next in wrong {
             mixed.push(next);
             mixed.extend(elsewhere.next());
         }

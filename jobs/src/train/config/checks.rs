@@ -48,7 +48,9 @@ pub(super) fn together(config: &TrainConfig, fields: &mut Fields) {
 
 /// The divisors of `number` that a sub-batch may have, the most likely ones.
 fn divisors(number: usize) -> String {
-    let all: Vec<usize> = (1..=number.min(1024)).filter(|size| number % size == 0).collect();
+    let all: Vec<usize> = (1..=number.min(1024))
+        .filter(|size| number.is_multiple_of(*size))
+        .collect();
     let last = &all[all.len().saturating_sub(6)..];
     last.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -75,9 +75,12 @@ pub(super) fn png(rows: &[Row]) -> Result<Vec<u8>, JobError> {
     })
 }
 
+/// A line's points, its colour and width.
+type Line<'a> = (&'a [(u64, f64)], Rgb, f32);
+
 impl Panel {
-    /// Draws the axes and `lines`: their points, color and width.
-    fn draw(&self, canvas: &mut Canvas, steps: (u64, u64), lines: &[(&[(u64, f64)], Rgb, f32)]) {
+    /// Draws the axes and `lines`.
+    fn draw(&self, canvas: &mut Canvas, steps: (u64, u64), lines: &[Line<'_>]) {
         let bottom = self.top + self.height;
         canvas.text(self.title, (LEFT, self.top - 14.0), Anchor::Left, INK);
         for tick in ticks(self.range, if self.height > 200.0 { 8 } else { 4 }) {
