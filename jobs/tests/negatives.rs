@@ -247,7 +247,7 @@ fn options_that_cannot_be_followed_are_refused() {
     assert!(refused(options(0)).starts_with("negatives: 0"));
     assert_eq!(
         refused(options(11)),
-        "depth: 10 neighbours cannot give 11 negatives; raise it"
+        "depth: 10 neighbours cannot give 11 negatives after 0 that are passed over; raise it"
     );
     let share = MineOptions {
         max_positive_share: Some(0.0),

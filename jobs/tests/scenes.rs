@@ -195,7 +195,7 @@ fn words(family: Family) -> Vec<(&'static str, Vec<Vec<&'static str>>)> {
                 vec!["grow", "larger", "bigger"],
                 vec!["shrink", "smaller"],
                 vec!["around", "round in"],
-                vec!["blink", "flash", "comes", "coming"],
+                vec!["blink", "flash", " comes", " coming"],
             ],
         )],
         _ => vec![("colour", colours)],
