@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use indicatif::ProgressBar;
 use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::encoder::Encoder;
 use sightstream_model::fetch::Fetcher;
@@ -16,6 +17,9 @@ use crate::progress;
 
 /// The running executable, even if its file was replaced meanwhile.
 pub const THIS_EXECUTABLE: &str = "/proc/self/exe";
+
+/// What is wrong when a model cannot be loaded or started.
+const UNUSABLE: &str = "the model cannot be used";
 
 /// Puts which program runs, with which model and where, among the metrics.
 pub fn tell_build(model: &str, device: &str) {
@@ -42,10 +46,7 @@ pub async fn start_beside(
 ) -> anyhow::Result<(EmbeddingService, Option<memory::Plan>)> {
     let args = args.clone();
     let fetcher = Fetcher::new(args.fetch.options()).map_err(|error| UsageError(error.to_string()))?;
-    let waiting = progress::spinner(format!(
-        "loading {}",
-        args.model.as_deref().unwrap_or("the demo checkpoint")
-    ));
+    let waiting = loading(&args);
     let started = tokio::task::spawn_blocking(move || load_and_start(&args, fetcher, records))
         .await
         .context("loading the model ended early")?;
@@ -53,17 +54,28 @@ pub async fn start_beside(
     started
 }
 
+/// Tells that the model is being loaded, until it is cleared.
+pub fn loading(args: &EncoderArgs) -> ProgressBar {
+    progress::spinner(format!(
+        "loading {}",
+        args.model.as_deref().unwrap_or("the demo checkpoint")
+    ))
+}
+
+/// Finds the model and its adapter, downloads them if it must, and loads them. Blocks.
+pub fn load(args: &EncoderArgs) -> anyhow::Result<Encoder> {
+    CheckpointFiles::locate_with_progress(args.model.as_deref(), progress::download())
+        .and_then(|files| files.adapted_with_progress(args.adapter.as_deref(), progress::download()))
+        .and_then(|files| Encoder::load_files(&files, &args.encoder_options()))
+        .context(UNUSABLE)
+}
+
 fn load_and_start(
     args: &EncoderArgs,
     fetcher: Fetcher,
     records: Records,
 ) -> anyhow::Result<(EmbeddingService, Option<memory::Plan>)> {
-    let unusable = "the model cannot be used";
-    let files = CheckpointFiles::locate_with_progress(args.model.as_deref(), progress::download()).context(unusable)?;
-    let files = files
-        .adapted_with_progress(args.adapter.as_deref(), progress::download())
-        .context(unusable)?;
-    let encoder = Encoder::load_files(&files, &args.encoder_options()).context(unusable)?;
+    let encoder = load(args)?;
     tell_build(encoder.model_name(), &encoder.device());
     let plan = match args.memory_limit {
         Some(limit) => Some(plan(args, limit, memory::probe(&encoder)?, records)?),
@@ -71,7 +83,7 @@ fn load_and_start(
     };
     let shares = plan.as_ref().map(memory::Plan::shares);
     let options = args.service_options(Some(Path::new(THIS_EXECUTABLE)), shares.as_ref())?;
-    let service = EmbeddingService::start(encoder, fetcher, options).context(unusable)?;
+    let service = EmbeddingService::start(encoder, fetcher, options).context(UNUSABLE)?;
     Ok((service, plan))
 }
 

@@ -3,16 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
 use sightstream_jobs::JobError;
 use sightstream_jobs::data::{Dataset, DatasetOptions, ItemEncoder, ParserKind, PrepareOptions};
-use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::encoder::Encoder;
 use sightstream_settings::{EncoderArgs, FetchArgs};
 
-use crate::encoder::THIS_EXECUTABLE;
+use crate::encoder::{self, THIS_EXECUTABLE};
 use crate::error::UsageError;
-use crate::progress;
 
 /// Opens a file of pairs.
 ///
@@ -46,17 +43,10 @@ pub fn prepare_options(args: &EncoderArgs) -> anyhow::Result<PrepareOptions> {
 
 /// Loads the model. Blocks.
 pub fn load_encoder(args: &EncoderArgs) -> anyhow::Result<Arc<Encoder>> {
-    let unusable = "the model cannot be used";
-    let waiting = progress::spinner(format!(
-        "loading {}",
-        args.model.as_deref().unwrap_or("the demo checkpoint")
-    ));
-    let files = CheckpointFiles::locate_with_progress(args.model.as_deref(), progress::download())
-        .and_then(|files| files.adapted_with_progress(args.adapter.as_deref(), progress::download()))
-        .context(unusable)?;
-    let encoder = Encoder::load_files(&files, &args.encoder_options()).context(unusable)?;
+    let waiting = encoder::loading(args);
+    let loaded = encoder::load(args)?;
     waiting.finish_and_clear();
-    Ok(Arc::new(encoder))
+    Ok(Arc::new(loaded))
 }
 
 /// An encoder of items. Blocks.
