@@ -7,19 +7,14 @@ use super::metrics::{Measure, Metric, REPORTED, Scores};
 use super::rank::{Evaluation, Unreadable};
 use super::task::Task;
 
-/// What the table shows of [`REPORTED`]; the CSV has all of them.
-const SHOWN: [Measure; 10] = [
-    Measure::at(Metric::Hit, 1),
-    Measure::at(Metric::Hit, 5),
-    Measure::at(Metric::Hit, 10),
-    Measure::whole(Metric::Mrr),
-    Measure::at(Metric::Ndcg, 5),
-    Measure::at(Metric::Ndcg, 10),
-    Measure::at(Metric::Recall, 1),
-    Measure::at(Metric::Recall, 5),
-    Measure::at(Metric::Recall, 10),
-    Measure::whole(Metric::Map),
-];
+/// Whether the table shows what [`REPORTED`] has; the CSV has all of it.
+fn is_shown(measure: Measure) -> bool {
+    match (measure.metric, measure.k) {
+        (Metric::Hit | Metric::Recall, _) | (Metric::Mrr | Metric::Map, None) => true,
+        (Metric::Ndcg, k) => k != Some(1),
+        _ => false,
+    }
+}
 
 /// An evaluation, and perhaps one of the same task by another model. As text it is a table.
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +116,7 @@ impl fmt::Display for Comparison<'_> {
             write!(f, "  {:>width$}", ranking.after.queries)?;
         }
         writeln!(f)?;
-        for measure in SHOWN {
+        for measure in REPORTED.into_iter().filter(|&measure| is_shown(measure)) {
             write!(f, "{:<10}", measure.to_string())?;
             for Ranking { before, after, .. } in &rankings {
                 let after = after.get(measure).unwrap_or_default();
