@@ -42,18 +42,23 @@ impl Batches {
     /// How many steps the run has, counted from its start.
     ///
     /// # Errors
-    /// [`JobError::Config`] for data that is less than a batch.
+    /// [`JobError::Config`] for data that is less than a batch, or fewer steps than the warm-up has.
     pub fn max_steps(&self, config: &TrainConfig) -> Result<u64, JobError> {
         match config.length {
             Length::Steps(steps) => Ok(steps),
             Length::Epochs(epochs) => {
                 let batches = self.loader.batches_left().unwrap_or(u64::MAX);
-                match batches.div_ceil(config.gradient_accumulation_steps as u64) {
-                    0 => Err(JobError::Config(format!(
+                let steps = batches.div_ceil(config.gradient_accumulation_steps as u64);
+                match config.warmup_steps {
+                    _ if steps == 0 => Err(JobError::Config(format!(
                         "{epochs} epochs are less than one batch of {}; lower batch_size, or write max_steps",
                         config.batch_size
                     ))),
-                    steps => Ok(steps),
+                    Some(warmup) if warmup > steps => Err(JobError::Config(format!(
+                        "warmup_steps: {warmup} is more than the {steps} steps of these epochs; write fewer, or leave it out for a \
+                         tenth of them"
+                    ))),
+                    _ => Ok(steps),
                 }
             }
         }

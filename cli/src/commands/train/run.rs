@@ -65,13 +65,6 @@ fn train(args: &TrainRunArgs, written: &Written, stop: &Arc<AtomicBool>) -> anyh
         (Some(max_steps), Length::Epochs(_)) => max_steps,
         _ => batches.max_steps(config).map_err(items::usage)?,
     };
-    if let Some(warmup) = config.warmup_steps.filter(|&warmup| warmup > max_steps) {
-        let message = format!(
-            "warmup_steps: {warmup} is more than the {max_steps} steps of these epochs; write fewer, or leave it out for a tenth of \
-             them"
-        );
-        return Err(UsageError(message).into());
-    }
     let mut settings = config.settings(max_steps, plan.dtype());
     // A name may come to mean another model.
     let fingerprint = plan.fingerprint().map_err(items::usage)?;
