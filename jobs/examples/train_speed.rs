@@ -96,6 +96,7 @@ fn main() -> Result<(), JobError> {
     let objective = InfoNce {
         temperature: 0.05,
         symmetric: true,
+        mask_duplicates: false,
     };
     let step = || cache.gradients(&twin, &batch, &objective, None);
     step()?;

@@ -75,6 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         objective: InfoNce {
             temperature,
             symmetric: false,
+            mask_duplicates: false,
         },
         learning_rate,
         largest_norm,

@@ -5,6 +5,7 @@
 Needs torch 2.11 and transformers 4.57. The files are small and committed.
 """
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ SCHEDULE_STEPS = 12
 
 
 def objective() -> dict[str, torch.Tensor]:
-    """InfoNCE of random unit vectors, one and three targets a query, one direction and both."""
+    """InfoNCE of random unit vectors, one and three targets a query, one direction and both, with duplicates and without."""
     tensors = {}
     for targets_per_query in (1, 3):
         generator = torch.Generator().manual_seed(targets_per_query)
@@ -31,17 +32,25 @@ def objective() -> dict[str, torch.Tensor]:
         # Some pairs are near, as after some training; a table of noise has no positive to find.
         targets[0] = F.normalize(queries[0] + 0.2 * targets[0], dim=-1)
         targets[2 * targets_per_query] = F.normalize(queries[2] + 0.4 * targets[2 * targets_per_query], dim=-1)
+        # The third query asks for what the first does, and where it has more targets, its second one says it again.
+        says = torch.arange(5 * targets_per_query)
+        says[2 * targets_per_query :][: min(targets_per_query, 2)] = 0
         for temperature in (0.02, 0.5):
-            for symmetric in (False, True):
+            for symmetric, masked in itertools.product((False, True), repeat=2):
                 q = queries.clone().requires_grad_()
                 t = targets.clone().requires_grad_()
                 scores = q @ t.T / temperature
                 right = torch.arange(5) * targets_per_query
+                if masked:
+                    same = says[right][:, None] == says[None, :]
+                    same[torch.arange(5), right] = False
+                    scores = scores.masked_fill(same, -torch.inf)
                 loss = F.cross_entropy(scores, right)
                 if symmetric:
                     loss = (loss + F.cross_entropy(scores.T[right], torch.arange(5))) / 2
                 loss.backward()
                 name = f"{targets_per_query}_{temperature}_{'symmetric' if symmetric else 'plain'}"
+                name += "_masked" if masked else ""
                 tensors |= {
                     f"{name}.queries": queries.clone(),
                     f"{name}.targets": targets.clone(),

@@ -104,11 +104,14 @@ stopping_strategy: first_exhausted
 learning_rate: 1e-3
 lr_scheduler: cosine
 warmup_steps: 10
+adam_beta1: 0.8
+adam_beta2: 0.98
 weight_decay: 0.01
 max_grad_norm: 0
 gradient_accumulation_steps: 2
 temperature: 0.05
 symmetric: true
+mask_duplicates: true
 gc_q_chunk_size: 0
 gc_p_chunk_size: 16
 save_steps: 50
@@ -135,6 +138,9 @@ datasets:
         (config.save_total_limit, config.dtype),
         (Some(2), Some(DtypeChoice::Bf16))
     );
+    let (objective, adamw) = (config.train_options(100).objective, config.train_options(100).adamw);
+    assert!(objective.symmetric && objective.mask_duplicates);
+    assert_eq!((adamw.beta1, adamw.beta2, adamw.weight_decay), (0.8, 0.98, 0.01));
     let [a, b] = config.datasets.as_slice() else {
         panic!("two datasets: {:?}", config.datasets)
     };

@@ -18,10 +18,12 @@ type Result = std::result::Result<(), JobError>;
 const PLAIN: InfoNce = InfoNce {
     temperature: 0.1,
     symmetric: false,
+    mask_duplicates: false,
 };
 const SYMMETRIC: InfoNce = InfoNce {
     temperature: 0.1,
     symmetric: true,
+    mask_duplicates: false,
 };
 
 fn fixture(name: &str) -> HashMap<String, Tensor> {
@@ -39,14 +41,24 @@ fn loss_accuracy_and_gradients_are_pytorchs() -> Result {
     let fixture = fixture("objective.safetensors");
     for targets in [1, 3] {
         for temperature in [0.02, 0.5] {
-            for symmetric in [false, true] {
+            for (symmetric, mask_duplicates) in [(false, false), (true, false), (false, true), (true, true)] {
                 let name = format!(
-                    "{targets}_{temperature}_{}",
-                    if symmetric { "symmetric" } else { "plain" }
+                    "{targets}_{temperature}_{}{}",
+                    if symmetric { "symmetric" } else { "plain" },
+                    if mask_duplicates { "_masked" } else { "" }
                 );
+                // The third query asks for what the first does, and where it has more targets, its second one says it again.
+                let mut says = apart(5 * targets);
+                if mask_duplicates {
+                    says[2 * targets..2 * targets + targets.min(2)].fill(0);
+                }
+                let objective = InfoNce {
+                    temperature,
+                    symmetric,
+                    mask_duplicates,
+                };
                 let of = |part: &str| &fixture[&format!("{name}.{part}")];
-                let scored =
-                    InfoNce { temperature, symmetric }.evaluate(of("queries"), of("targets"), &apart(5 * targets))?;
+                let scored = objective.evaluate(of("queries"), of("targets"), &says)?;
                 let (loss, accuracy) = (numbers(of("loss"))[0], numbers(of("accuracy"))[0]);
                 assert!(
                     (scored.loss - loss).abs() < 1e-5 * loss.max(1.0),
@@ -120,12 +132,9 @@ fn settings_and_shapes_that_make_no_loss_are_refused() {
     let two = Tensor::ones((2, 4), DType::F32, &Device::Cpu).expect("tensors of the CPU");
     let three = Tensor::ones((3, 4), DType::F32, &Device::Cpu).expect("tensors of the CPU");
     for temperature in [0.0, -1.0, f64::NAN] {
-        let error = InfoNce {
-            temperature,
-            symmetric: false,
-        }
-        .evaluate(&two, &two, &apart(2))
-        .expect_err("this is refused");
+        let error = InfoNce { temperature, ..PLAIN }
+            .evaluate(&two, &two, &apart(2))
+            .expect_err("this is refused");
         assert!(error.to_string().contains("`temperature`"), "{error}");
     }
     let error = PLAIN.evaluate(&two, &three, &apart(3)).expect_err("this is refused");

@@ -233,6 +233,7 @@ fn a_restored_optimiser_goes_on_to_the_same_bits() -> Result {
         let objective = InfoNce {
             temperature: 0.1,
             symmetric: false,
+            mask_duplicates: false,
         };
         let train = |model: &Fake, adamw: &mut AdamW, steps: std::ops::Range<u64>| {
             for step in steps {

@@ -102,6 +102,7 @@ fn chunks_of_the_twin_give_the_gradients_of_the_whole_batch() -> Result {
     let objective = InfoNce {
         temperature: 0.05,
         symmetric: true,
+        mask_duplicates: false,
     };
     let batch = examples(3, 5, 2, true);
     for trainable in [
@@ -179,6 +180,7 @@ fn options(steps: u64, learning_rate: f64) -> TrainOptions {
         objective: InfoNce {
             temperature: 0.05,
             symmetric: false,
+            mask_duplicates: false,
         },
         grad_cache: GradCache {
             query_chunk: Some(8),

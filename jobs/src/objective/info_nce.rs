@@ -13,6 +13,9 @@ pub struct InfoNce {
     /// Adds the other direction, as CLIP does: each positive has to find its query among all queries. The loss is the mean of
     /// both. Hard negatives have no query and ask nothing.
     pub symmetric: bool,
+    /// Leaves targets out that say the same as the positive: they are right as well, and no negatives. So where the answers are
+    /// few, as colours are, equal ones of a batch do not push each other away.
+    pub mask_duplicates: bool,
 }
 
 /// What the loss says about a batch of vectors.
@@ -87,10 +90,13 @@ impl InfoNce {
             let of_query = &products[here.clone()];
             let beaten = |(column, product): (usize, &f32)| says[column] == says[right] || *product < of_query[right];
             table.hits += usize::from(of_query.iter().enumerate().all(beaten));
-            scores
-                .iter_mut()
-                .zip(of_query)
-                .for_each(|(score, &product)| *score = f64::from(product) * scale);
+            for (column, score) in scores.iter_mut().enumerate() {
+                *score = if self.counts(column, right, says) {
+                    f64::from(of_query[column]) * scale
+                } else {
+                    f64::NEG_INFINITY
+                };
+            }
             table.loss += weight * cross_entropy(&mut scores, right);
             for (gradient, share) in table.gradient[here].iter_mut().zip(&scores) {
                 *gradient = (share * weight * scale) as f32;
@@ -101,7 +107,11 @@ impl InfoNce {
             for right in 0..rows {
                 let column = right * targets_per_query;
                 for (row, score) in scores.iter_mut().enumerate() {
-                    *score = f64::from(products[row * columns + column]) * scale;
+                    *score = if self.counts(row * targets_per_query, column, says) {
+                        f64::from(products[row * columns + column]) * scale
+                    } else {
+                        f64::NEG_INFINITY
+                    };
                 }
                 table.loss += weight * cross_entropy(&mut scores, right);
                 for (row, share) in scores.iter().enumerate() {
@@ -110,6 +120,11 @@ impl InfoNce {
             }
         }
         table
+    }
+
+    /// Whether a target takes part where `right` is the one to find: the softmax gives one at minus infinity nothing.
+    fn counts(&self, target: usize, right: usize, says: &[usize]) -> bool {
+        target == right || !self.mask_duplicates || says[target] != says[right]
     }
 }
 

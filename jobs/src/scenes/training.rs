@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::caption::{Question, Told, asks, caption, told};
+use super::caption::{Question, Told, caption, told};
 use super::dice::Dice;
 use super::encode::extension;
 use super::split::held_out;
@@ -37,8 +37,8 @@ pub struct TrainingSet {
 enum Rows {
     /// A medium and its caption; the wrong ones differ in one attribute, which they tell.
     Captions,
-    /// A picture with an instruction and the answer.
-    Questions,
+    /// A medium with an instruction that asks for the attribute at a place, and the answer.
+    Questions(usize),
     /// A caption and another one of the same scene.
     Paraphrases,
 }
@@ -72,13 +72,23 @@ const fn set(name: &'static str, family: Family, rows: Rows) -> TrainingSet {
     TrainingSet { name, family, rows }
 }
 
-/// All training sets. Those of one family show the same scenes.
-pub const TRAINING_SETS: [TrainingSet; 9] = [
+/// All training sets. Those of one family show the same scenes. Each question has a set of its own: in a sub-batch of one, the
+/// answers of the others are what the answer has to be told from.
+pub const TRAINING_SETS: [TrainingSet; 18] = [
     set("images", Family::Objects, Rows::Captions),
-    set("image_questions", Family::Objects, Rows::Questions),
+    set("image_shapes", Family::Objects, Rows::Questions(0)),
+    set("image_colours", Family::Objects, Rows::Questions(1)),
+    set("image_counts", Family::Objects, Rows::Questions(2)),
+    set("image_positions", Family::Objects, Rows::Questions(3)),
+    set("image_textures", Family::Objects, Rows::Questions(5)),
     set("image_paraphrases", Family::Objects, Rows::Paraphrases),
     set("clips", Family::Motion, Rows::Captions),
+    set("clip_shapes", Family::Motion, Rows::Questions(0)),
+    set("clip_motions", Family::Motion, Rows::Questions(2)),
     set("pages", Family::Page, Rows::Captions),
+    set("page_topics", Family::Page, Rows::Questions(0)),
+    set("page_sorts", Family::Page, Rows::Questions(1)),
+    set("page_contents", Family::Page, Rows::Questions(2)),
     set("page_paraphrases", Family::Page, Rows::Paraphrases),
     set("patterns", Family::Pattern, Rows::Captions),
     set("views", Family::View, Rows::Captions),
@@ -88,9 +98,9 @@ pub const TRAINING_SETS: [TrainingSet; 9] = [
 /// The scenes of a family that are trained on.
 pub fn scenes(family: Family) -> Vec<Scene> {
     let count = match family {
-        Family::Objects => 24_000,
-        Family::Motion => 8_000,
-        Family::Page => 10_000,
+        Family::Objects => 36_000,
+        Family::Motion => 12_000,
+        Family::Page => 16_000,
         Family::Pattern => 2_000,
         Family::View => 6_000,
     };
@@ -117,7 +127,7 @@ impl TrainingSet {
         for scene in scenes {
             match self.rows {
                 Rows::Captions => rows.extend((0..CAPTIONS).map(|_| self.describes(scene, &mut dice))),
-                Rows::Questions => rows.push(answers(scene, &mut dice)),
+                Rows::Questions(place) => rows.push(answers(scene, place, &mut dice)),
                 Rows::Paraphrases => rows.push(self.rephrases(scene, &mut dice)),
             }
         }
@@ -155,8 +165,7 @@ impl TrainingSet {
     }
 }
 
-fn answers(scene: &Scene, dice: &mut Dice) -> Row {
-    let place = dice.pick(asks(scene.combination.family()));
+fn answers(scene: &Scene, place: usize, dice: &mut Dice) -> Row {
     let question = Question::about(&scene.combination, place, dice);
     Row {
         query: medium(scene, question.instruction),

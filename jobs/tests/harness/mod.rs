@@ -37,6 +37,7 @@ pub fn options(steps: u64) -> TrainOptions {
         objective: InfoNce {
             temperature: 0.1,
             symmetric: true,
+            mask_duplicates: false,
         },
         grad_cache: GradCache {
             query_chunk: Some(3),

@@ -7,7 +7,7 @@ mod question;
 mod view;
 mod words;
 
-pub use question::{Question, asks};
+pub use question::Question;
 
 use super::dice::Dice;
 use super::world::{Combination, Family, MOST_ATTRIBUTES};

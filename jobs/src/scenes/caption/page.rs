@@ -1,7 +1,7 @@
 //! Captions of pages.
 
 use super::Told;
-use super::words::{article, colour, join};
+use super::words::{article, colour, join, number};
 use crate::scenes::dice::Dice;
 use crate::scenes::world::Combination;
 
@@ -87,12 +87,6 @@ fn content(name: &str, colour: &str, dice: &mut Dice) -> String {
         ("", _) => (String::new(), String::new()),
         (colour, true) => (colour.to_owned(), String::new()),
         (colour, false) => (String::new(), format!("in {colour}")),
-    };
-    let number = |digits: &str| match digits {
-        "2" => "two",
-        "3" => "three",
-        "4" => "four",
-        _ => "five",
     };
     let words = match kind {
         "table" => {

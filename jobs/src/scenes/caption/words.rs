@@ -46,6 +46,17 @@ pub fn count(name: &str, sound: &str, dice: &mut Dice) -> &'static str {
     }
 }
 
+/// The word for a number up to five that is written in digits.
+pub fn number(digits: &str) -> &'static str {
+    match digits {
+        "1" => "one",
+        "2" => "two",
+        "3" => "three",
+        "4" => "four",
+        _ => "five",
+    }
+}
+
 /// `a` or `an`, by the word that follows.
 pub fn article(word: &str) -> &'static str {
     if word.starts_with(['a', 'e', 'i', 'o', 'u']) {

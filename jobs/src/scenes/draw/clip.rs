@@ -2,9 +2,10 @@
 
 use image::RgbImage;
 
-use super::canvas::{Canvas, on_circle};
+use super::canvas::Canvas;
 use super::palette::{ground, shade};
 use super::shapes::thing;
+use super::{PATCH, about};
 use crate::scenes::dice::Dice;
 use crate::scenes::world::Combination;
 
@@ -14,35 +15,37 @@ pub const FRAMES: usize = 8;
 /// The side of a clip's frames, in pixels.
 const SIDE: u32 = 84;
 
+/// Clockwise, in patches.
+const CORNERS: [(f32, f32); 4] = [(2.0, 2.0), (4.0, 2.0), (4.0, 4.0), (2.0, 4.0)];
+
 /// A thing that does something, frame by frame.
 pub fn motion(scene: &Combination, dice: &mut Dice) -> Vec<RgbImage> {
     let (base, colour) = (
         ground(scene.named("background"), dice),
         shade(scene.named("colour"), dice),
     );
-    let size = dice.hundredths(1150, 1400);
-    let middle = (42.0 + dice.hundredths(-500, 500), 42.0 + dice.hundredths(-500, 500));
-    let reach = dice.hundredths(2100, 2600);
-    let begin = dice.below(24) as usize;
+    let size = dice.hundredths(1200, 1350);
+    // In patches: where it begins if it moves straight, and where it is across that or if it stays.
+    let begin = dice.pick(&[1.0, 2.0]);
+    let (x, y) = (dice.pick(&[2.0, 3.0, 4.0]), dice.pick(&[2.0, 3.0, 4.0]));
+    let corner = dice.below(4) as usize;
+    let (off_x, off_y) = (about(1, dice), about(1, dice));
     let frame = |index: usize| {
-        // From -1 in the first frame to 1 in the last.
-        let along = index as f32 / 3.5 - 1.0;
-        let (offset, scale, seen) = match scene.named("motion") {
-            "left" => ((-along * reach, 0.0), 1.0, true),
-            "right" => ((along * reach, 0.0), 1.0, true),
-            "up" => ((0.0, -along * reach), 1.0, true),
-            "down" => ((0.0, along * reach), 1.0, true),
-            "grow" => ((0.0, 0.0), 1.3 + 0.9 * along, true),
-            "shrink" => ((0.0, 0.0), 1.3 - 0.9 * along, true),
-            "round" => {
-                let (x, y) = on_circle(begin + 3 * index);
-                ((x * 0.85 * reach, y * 0.85 * reach), 1.0, true)
-            }
-            _ => ((0.0, 0.0), 1.2, index % 4 < 2),
+        // The encoder takes two frames at a time: they are alike.
+        let step = index / 2;
+        let along = step as f32;
+        let ((across, down), scale, seen) = match scene.named("motion") {
+            "left" => ((6.0 - begin - along, y), 1.0, true),
+            "right" => ((begin + along, y), 1.0, true),
+            "up" => ((x, 6.0 - begin - along), 1.0, true),
+            "down" => ((x, begin + along), 1.0, true),
+            "grow" => ((x, y), 0.4 + 0.45 * along, true),
+            "shrink" => ((x, y), 1.75 - 0.45 * along, true),
+            "round" => (CORNERS[(corner + step) % 4], 1.0, true),
+            _ => ((x, y), 1.2, step.is_multiple_of(2)),
         };
         let mut canvas = Canvas::new(SIDE, SIDE, base);
-        // What moves straight passes the middle of its way; what stays, or goes round, may be anywhere near.
-        let at = (middle.0 + offset.0, middle.1 + offset.1);
+        let at = (across * PATCH + off_x, down * PATCH + off_y);
         if seen {
             thing(&mut canvas, scene.named("shape"), at, scale * size, colour);
         }

@@ -13,6 +13,17 @@ use image::RgbImage;
 use super::dice::Dice;
 use super::world::{Family, Scene};
 
+/// The side of the encoder's patches, in pixels.
+///
+/// Things lie on the grid of patches, give or take a pixel. Where they may lie anywhere, a model of a few million weights needs
+/// many times the pairs before it knows a shape again.
+const PATCH: f32 = 14.0;
+
+/// Up to so many pixels to either side.
+fn about(pixels: i32, dice: &mut Dice) -> f32 {
+    dice.hundredths(-100 * pixels, 100 * pixels)
+}
+
 /// What a scene looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drawing {

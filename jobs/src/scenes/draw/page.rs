@@ -19,8 +19,8 @@ pub fn page(scene: &Combination, dice: &mut Dice) -> RgbImage {
     let paper = blend(LIGHT, [240, 232, 214], dice.between(0, 100));
     let mut canvas = Canvas::new(WIDTH, HEIGHT, paper);
     let colour = shade(scene.named("colour"), dice);
-    let left = dice.between(5, 9) as f32;
-    let top = dice.between(6, 10) as f32;
+    let left = dice.between(6, 8) as f32;
+    let top = dice.between(7, 9) as f32;
     letters(&mut canvas, &scene.named("topic").to_uppercase(), (left, top), 2.0, INK);
     letters(
         &mut canvas,
@@ -31,8 +31,8 @@ pub fn page(scene: &Combination, dice: &mut Dice) -> RgbImage {
     );
     canvas.rectangle((left, top + 38.0), (98.0, 2.0), colour);
     let frame = Frame {
-        left: left + dice.between(0, 3) as f32,
-        top: top + 47.0 + dice.between(0, 4) as f32,
+        left: left + dice.between(0, 1) as f32,
+        top: top + 47.0 + dice.between(0, 1) as f32,
     };
     let content = scene.named("content");
     let (kind, rest) = content.split_once(' ').unwrap_or((content, ""));

@@ -5,6 +5,7 @@ use image::RgbImage;
 use super::canvas::{Canvas, Colour};
 use super::palette::{ground, shade, texture_of};
 use super::shapes::{ring, thing};
+use super::{PATCH, about};
 use crate::scenes::dice::Dice;
 use crate::scenes::world::Combination;
 
@@ -27,67 +28,57 @@ pub fn objects(scene: &Combination, dice: &mut Dice) -> RgbImage {
     let mut canvas = Canvas::new(width, height, base);
     texture(&mut canvas, scene.named("texture"), base, dice);
     let colour = shade(scene.named("colour"), dice);
-    let count = scene.named("count");
-    let count = 1 + ["1", "2", "3", "4"]
-        .iter()
-        .position(|known| *known == count)
-        .unwrap_or(0);
-    let position = scene.named("position");
-    let (points, size) = places(count, position, dice);
-    let (width, height) = (canvas.width() / 112.0, canvas.height() / 112.0);
-    for (x, y) in points {
-        let at = (
-            x * width + dice.hundredths(-150, 150),
-            y * height + dice.hundredths(-150, 150),
-        );
+    let patches = (canvas.width() / PATCH, canvas.height() / PATCH);
+    for (across, down) in places(scene.named("count"), scene.named("position"), patches, dice) {
+        let at = (across * PATCH + about(1, dice), down * PATCH + about(1, dice));
+        let size = dice.hundredths(1200, 1350);
         thing(&mut canvas, scene.named("shape"), at, size, colour);
     }
     canvas.finish()
 }
 
-/// Where the things of a picture of 112 x 112 are, and half of their side.
-fn places(count: usize, position: &str, dice: &mut Dice) -> (Vec<(f32, f32)>, f32) {
+/// The middles of the things, in patches, in a picture of so many patches. A thing takes two by two, and all have four by four
+/// together.
+fn places(count: &str, position: &str, (columns, rows): (f32, f32), dice: &mut Dice) -> Vec<(f32, f32)> {
     let (x, y) = match position {
-        "left" => (29.0, 56.0),
-        "right" => (83.0, 56.0),
-        "top" => (56.0, 29.0),
-        "bottom" => (56.0, 83.0),
-        _ => (56.0, 56.0),
+        "left" => (2.0, rows / 2.0),
+        "right" => (columns - 2.0, rows / 2.0),
+        "top" => (columns / 2.0, 2.0),
+        "bottom" => (columns / 2.0, rows - 2.0),
+        _ => (columns / 2.0, rows / 2.0),
     };
-    let (x, y) = (x + dice.hundredths(-200, 200), y + dice.hundredths(-200, 200));
     let upright = match position {
         "left" | "right" => true,
         "top" | "bottom" => false,
         _ => dice.chance(50),
     };
-    let size = match count {
-        1 => dice.hundredths(1700, 2500),
-        2 => dice.hundredths(1300, 1600),
-        _ => dice.hundredths(1150, 1300),
-    };
-    let step = size + 1.2;
     let offsets: &[(f32, f32)] = match count {
-        1 => &[(0.0, 0.0)],
-        2 => &[(-1.0, 0.0), (1.0, 0.0)],
-        3 => &[(-1.0, -1.0), (-1.0, 1.0), (1.0, 0.0)],
+        "1" => &[(0.0, 0.0)],
+        "2" => &[(-1.0, 0.0), (1.0, 0.0)],
+        "3" => &[(-1.0, -1.0), (-1.0, 1.0), (1.0, 0.0)],
         _ => &[(-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0)],
     };
     let place = |(across, along): &(f32, f32)| {
         let (dx, dy) = if upright { (*along, *across) } else { (*across, *along) };
-        (x + dx * step, y + dy * step)
+        (x + dx, y + dy)
     };
-    (offsets.iter().map(place).collect(), size)
+    offsets.iter().map(place).collect()
 }
 
 /// What a background has in a second shade of its colour.
 fn texture(canvas: &mut Canvas, name: &str, base: Colour, dice: &mut Dice) {
     let second = texture_of(base, dice);
-    let period = dice.hundredths(1300, 1600);
-    let (begin_x, begin_y) = (-dice.hundredths(0, 1300), -dice.hundredths(0, 1300));
+    let begin = (about(1, dice), about(1, dice));
     match name {
-        "stripes" => upright_stripes(canvas, begin_x, period, second),
-        "checks" => checks(canvas, (begin_x, begin_y), period * 0.9, second),
-        "dots" => dots(canvas, (begin_x, begin_y), period, period * 0.3, second),
+        "stripes" => upright_stripes(canvas, begin.0, PATCH, second),
+        "checks" => checks(canvas, (begin.0 - PATCH, begin.1 - PATCH), PATCH, second),
+        "dots" => dots(
+            canvas,
+            (begin.0 + PATCH / 2.0, begin.1 + PATCH / 2.0),
+            PATCH,
+            0.3 * PATCH,
+            second,
+        ),
         _ => {}
     }
 }

@@ -213,8 +213,8 @@ pub(super) fn share(value: &Value) -> Result<f64, String> {
     }
 }
 
-/// A number from 0 to just below 1: what of many things may be left out.
-pub(super) fn dropout(value: &Value) -> Result<f64, String> {
+/// A number from 0 to just below 1: what of many things may be left out, or stay.
+pub(super) fn below_one(value: &Value) -> Result<f64, String> {
     match number(value) {
         Some(number) if (0.0..1.0).contains(&number) => Ok(number),
         _ => Err("write a number from 0 to below 1".to_string()),
@@ -317,7 +317,7 @@ mod tests {
         assert!(positive(&read("0")).is_err() && positive(&read("'1'")).is_err());
         assert_eq!(share(&read("0.5")), Ok(0.5));
         assert!(share(&read("1.5")).is_err());
-        assert!(dropout(&read("1")).is_err());
+        assert!(below_one(&read("1")).is_err());
         assert!(count(&read("0")).is_err() && count(&read("2.0")).is_err() && count(&read("99999999999")).is_err());
         assert_eq!(count_or_none(&read("0")), Ok(0));
         assert_eq!(

@@ -58,6 +58,10 @@ pub struct TrainConfig {
     pub lr_scheduler: ScheduleKind,
     /// `warmup_steps`: the learning rate rises from 0 over so many steps. Default: 100, or a tenth of the steps where that is less.
     pub warmup_steps: Option<u64>,
+    /// `adam_beta1`: how much of AdamW's mean of gradients stays from step to step. Default: 0.9.
+    pub adam_beta1: f64,
+    /// `adam_beta2`: how much of its mean of their squares does. Default: 0.999.
+    pub adam_beta2: f64,
     /// `weight_decay`: AdamW's, on everything that is trained but norms and biases. Default: 0.
     pub weight_decay: f64,
     /// `max_grad_norm`: gradients are scaled so that their norm is no larger; 0 leaves them as they are. Default: 1.
@@ -70,6 +74,8 @@ pub struct TrainConfig {
     pub temperature: f64,
     /// `symmetric`: the mean of the loss of queries among targets and of targets among queries. Default: false.
     pub symmetric: bool,
+    /// `mask_duplicates`: targets of a batch that say the same as a query's positive are not its negatives. Default: false.
+    pub mask_duplicates: bool,
     /// `gc_q_chunk_size`: queries that go through the encoder with a graph at a time (GradCache). Smaller takes less memory,
     /// and changes no result. 0: all at once, without a first pass. Default: 8.
     pub gc_q_chunk_size: Option<usize>,

@@ -48,12 +48,15 @@ impl TrainConfig {
             objective: InfoNce {
                 temperature: self.temperature,
                 symmetric: self.symmetric,
+                mask_duplicates: self.mask_duplicates,
             },
             grad_cache: GradCache {
                 query_chunk: self.gc_q_chunk_size,
                 target_chunk: self.gc_p_chunk_size,
             },
             adamw: AdamWOptions {
+                beta1: self.adam_beta1,
+                beta2: self.adam_beta2,
                 weight_decay: self.weight_decay,
                 ..AdamWOptions::default()
             },
@@ -118,11 +121,14 @@ impl TrainConfig {
         };
         set("lr_scheduler", json!(scheduler));
         set("warmup_steps", json!(self.warmup(max_steps)));
+        set("adam_beta1", json!(self.adam_beta1));
+        set("adam_beta2", json!(self.adam_beta2));
         set("weight_decay", json!(self.weight_decay));
         set("max_grad_norm", json!(self.max_grad_norm));
         set("gradient_accumulation_steps", json!(self.gradient_accumulation_steps));
         set("temperature", json!(self.temperature));
         set("symmetric", json!(self.symmetric));
+        set("mask_duplicates", json!(self.mask_duplicates));
         set("gc_q_chunk_size", json!(self.gc_q_chunk_size));
         set("gc_p_chunk_size", json!(self.gc_p_chunk_size));
         set("min_pixels", json!(self.min_pixels));

@@ -5,7 +5,7 @@ use sightstream_model::encoder::{DeviceChoice, DtypeChoice};
 use super::checks;
 use super::dataset::{self, word};
 use super::fields::{
-    Fields, count, count_or_none, dropout, flag, not_negative, path, pixels, positive, share, text, whole, words,
+    Fields, below_one, count, count_or_none, flag, not_negative, path, pixels, positive, share, text, whole, words,
 };
 use super::node::{Node, Value};
 use super::problem::{Place, Problem};
@@ -75,11 +75,14 @@ fn top(fields: &mut Fields, problems: &mut Vec<Problem>) -> TrainConfig {
             .read("lr_scheduler", lr_scheduler)
             .unwrap_or(ScheduleKind::Linear),
         warmup_steps: fields.read("warmup_steps", whole),
+        adam_beta1: fields.read("adam_beta1", below_one).unwrap_or(0.9),
+        adam_beta2: fields.read("adam_beta2", below_one).unwrap_or(0.999),
         weight_decay: fields.read("weight_decay", not_negative).unwrap_or(0.0),
         max_grad_norm: Some(fields.read("max_grad_norm", not_negative).unwrap_or(1.0)).filter(|norm| *norm > 0.0),
         gradient_accumulation_steps: fields.read("gradient_accumulation_steps", count).unwrap_or(1),
         temperature: fields.read("temperature", positive).unwrap_or(0.02),
         symmetric: fields.read("symmetric", flag).unwrap_or(false),
+        mask_duplicates: fields.read("mask_duplicates", flag).unwrap_or(false),
         gc_q_chunk_size: chunk(fields.read("gc_q_chunk_size", count_or_none).unwrap_or(8)),
         gc_p_chunk_size: chunk(fields.read("gc_p_chunk_size", count_or_none).unwrap_or(8)),
         save_steps: Some(fields.read("save_steps", whole).unwrap_or(500)).filter(|steps| *steps > 0),
@@ -145,7 +148,7 @@ fn lora(fields: &mut Fields, scratch: bool, adapter: bool) -> Option<LoraConfig>
     let config = LoraConfig {
         rank: fields.read("lora_rank", count).unwrap_or(16),
         alpha: fields.read("lora_alpha", positive).unwrap_or(64.0),
-        dropout: fields.read("lora_dropout", dropout).unwrap_or(0.1),
+        dropout: fields.read("lora_dropout", below_one).unwrap_or(0.1),
         target_modules: fields
             .read("lora_target_modules", words)
             .unwrap_or_else(|| TARGET_MODULES.map(str::to_string).to_vec()),
