@@ -31,7 +31,10 @@ impl Probe {
     }
 }
 
-/// Encodes the largest image, and a text of as many tokens.
+/// How many tokens are encoded at least. What is allocated once, at the first batch of all, counts little among so many.
+const LEAST_TOKENS: u64 = 2048;
+
+/// Encodes the largest image, and a text of as many tokens: each as often as makes a batch.
 pub fn probe(encoder: &Encoder) -> anyhow::Result<Probe> {
     let image = encoder.processor().largest_image()?;
     let text = ModelInput {
@@ -41,13 +44,15 @@ pub fn probe(encoder: &Encoder) -> anyhow::Result<Probe> {
     let image_tokens = image.tokens() as u64;
     let mut per_token = 0;
     for input in [image, text] {
-        let tokens = input_cost(&input) as u64;
+        let cost = input_cost(&input) as u64;
+        let copies = LEAST_TOKENS.div_ceil(cost);
+        let batch = vec![input; copies as usize];
         let before = own("VmRSS")?;
         // The peak starts anew. Where that is not allowed, it is the one of loading the model, and no smaller.
         let _ = fs::write("/proc/self/clear_refs", "5");
-        encoder.encode(&[input]).context("a first input cannot be encoded")?;
+        encoder.encode(&batch).context("a first batch cannot be encoded")?;
         let took = own("VmHWM")?.saturating_sub(before);
-        per_token = per_token.max(took.div_ceil(tokens));
+        per_token = per_token.max(took.div_ceil(copies * cost));
     }
     Ok(Probe {
         resident: own("VmRSS")?,

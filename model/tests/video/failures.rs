@@ -66,8 +66,10 @@ fn what_is_no_video() {
         ("empty", String::new()),
     ] {
         let message = refused(&written(folder.path(), name, content.as_bytes()));
+        // By some letters of the folder's name, FFmpeg takes a text for a bare stream of pictures, of which there then is none.
+        let reasons = ["not read here", "no video that FFmpeg knows", "streams cannot be read"];
         assert!(
-            message.contains("not read here") || message.contains("no video that FFmpeg knows"),
+            reasons.iter().any(|reason| message.contains(reason)),
             "{name}: {message}"
         );
     }
