@@ -132,15 +132,16 @@ datasets:
 ";
     let config = world.parse(text, &[]).expect("a configuration");
     assert!(matches!(&config.start, Start::Scratch(files) if files.config == world.path("config.json")));
+    let options = config.train_options(100);
+    assert!(options.objective.symmetric && options.objective.mask_duplicates);
+    let adamw = options.adamw;
+    assert_eq!((adamw.beta1, adamw.beta2, adamw.weight_decay), (0.8, 0.98, 0.01));
     assert_eq!((config.lora, config.length), (None, Length::Epochs(3)));
     assert_eq!((config.gc_q_chunk_size, config.gc_p_chunk_size), (None, Some(16)));
     assert_eq!(
         (config.save_total_limit, config.dtype),
         (Some(2), Some(DtypeChoice::Bf16))
     );
-    let (objective, adamw) = (config.train_options(100).objective, config.train_options(100).adamw);
-    assert!(objective.symmetric && objective.mask_duplicates);
-    assert_eq!((adamw.beta1, adamw.beta2, adamw.weight_decay), (0.8, 0.98, 0.01));
     let [a, b] = config.datasets.as_slice() else {
         panic!("two datasets: {:?}", config.datasets)
     };

@@ -32,6 +32,9 @@ const CREDENTIAL_FIELDS: [&str; 17] = [
 /// A value of so many characters is rather a token than a number or a word.
 const TOKEN_CHARACTERS: usize = 20;
 
+/// `…` in a URL: what is shown of one, and read again, is shown as before.
+const HIDDEN: &str = "%E2%80%A6";
+
 /// The address as messages show it.
 pub(super) fn shown(reference: &str, location: &Location, has_fragment: bool) -> String {
     match location {
@@ -61,7 +64,7 @@ pub(crate) fn redacted_url(url: &Url) -> String {
     let query = url.query().map(str::to_owned);
     url.set_query(None);
     let mut shown = url.to_string();
-    if holds_url(url.path()) {
+    if holds_url(url.path()) || url.path().strip_prefix('/') == Some(HIDDEN) {
         shown.truncate(shown.len() - url.path().len());
         shown.push_str("/…");
     }
@@ -79,7 +82,7 @@ pub(crate) fn redacted_url(url: &Url) -> String {
 
 /// A field of a query, with `…` for a value that looks like a credential.
 fn redacted_field(field: &str) -> String {
-    let is_token = |value: &str| value.chars().count() >= TOKEN_CHARACTERS || holds_url(value);
+    let is_token = |value: &str| value.chars().count() >= TOKEN_CHARACTERS || holds_url(value) || value == HIDDEN;
     match field.split_once('=') {
         Some((name, value)) if is_credential(name) || is_token(value) => format!("{name}=…"),
         None if is_token(field) => "…".to_owned(),
@@ -204,6 +207,19 @@ mod tests {
         assert_eq!(without_credentials("ßhttp://me:p/w?@h:port/a x"), "ßhttp://… x");
         assert_eq!(without_credentials("no 'HTTP:/me:pw@h/a'"), "no 'http://h/a'");
         assert_eq!(without_credentials("no 'https:/me:pw@://b'"), "no 'https:…'");
+    }
+
+    #[test]
+    fn what_is_shown_is_shown_the_same_when_it_is_read_again() {
+        for reference in [
+            "https://h/x?a=b&sig=c&[::1]:8aaaaaaaaaaaaaaaaaaaa/%00",
+            "https://h/x?v=aaaaaaaaaaaaaaaaaaaaaaaa&w=5",
+            "https://proxy/https://me:pw@h/a.png?w=5",
+        ] {
+            let shown = parse(reference).to_string();
+            assert!(shown.contains('…'), "{shown}");
+            assert_eq!(parse(&shown).to_string(), shown);
+        }
     }
 
     #[test]
