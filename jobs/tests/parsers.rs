@@ -393,8 +393,8 @@ fn llavahound_videos_are_folders_of_frames_or_files() {
     let path = write(&folder, "train.jsonl", &lines.join("\n"));
     let videos = [
         Medium::Frames(folder.path().join("v1")),
-        Medium::Url(format!("file://{}/v2.mp4", folder.path().display())),
-        Medium::Url(format!("file://{}/v%203.webm", folder.path().display())),
+        Medium::Url(format!("{}/v2.mp4", folder.path().display())),
+        Medium::Url(format!("{}/v 3.webm", folder.path().display())),
     ];
 
     let options = DatasetOptions::new("captions", ParserKind::LlavahoundCaption, &path);

@@ -1,11 +1,11 @@
 //! What a row of a dataset is: a query, what it should find, and what it should not.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 use sightstream_model::processor::Words;
-use sightstream_model::reference::{Location, MediaReference, split_part};
+use sightstream_model::reference::{Location, MediaReference, part_address};
 use url::Url;
 
 /// One side of a pair: a medium, words, or both.
@@ -20,7 +20,7 @@ pub struct Item {
 /// Where an item's medium is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Medium {
-    /// At an address. A relative path has been resolved.
+    /// At an address, as [`Root::resolve`] gives it.
     Url(String),
     /// In the row itself.
     Bytes {
@@ -135,15 +135,7 @@ impl Item {
 
     /// What it is where it is searched for.
     pub fn identity(&self) -> Identity {
-        let medium = match &self.medium {
-            None => String::new(),
-            Some(Medium::Url(url)) => url.clone(),
-            Some(Medium::Bytes { bytes, .. }) => {
-                let digest = <sha2::Sha256 as sha2::Digest>::digest(bytes);
-                digest.iter().map(|byte| format!("{byte:02x}")).collect()
-            }
-            Some(Medium::Frames(folder)) => folder.to_string_lossy().into_owned(),
-        };
+        let medium = self.medium.as_ref().map(Medium::identity).unwrap_or_default();
         let text = match &self.words {
             ItemWords::Given { text, .. } => text.clone().unwrap_or_default(),
             ItemWords::Around { before, after } => format!("{before}\u{0}{after}"),
@@ -184,11 +176,43 @@ impl Pair {
     }
 }
 
-impl Identity {
-    /// What tells the medium from others; empty where there is none.
-    pub(super) fn medium(&self) -> &str {
-        &self.medium
+impl Medium {
+    /// What two media share only if they are the same: an address, or a digest.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::Url(url) => url.clone(),
+            Self::Bytes { bytes, .. } => {
+                let digest = <sha2::Sha256 as sha2::Digest>::digest(bytes);
+                digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            }
+            Self::Frames(folder) => folder.to_string_lossy().into_owned(),
+        }
     }
+
+    /// What tells it from others, however its path is written.
+    fn identity(&self) -> String {
+        let key = self.key();
+        let path = Path::new(&key);
+        match path.is_absolute() {
+            true => lexical(path).to_string_lossy().into_owned(),
+            false => key,
+        }
+    }
+}
+
+/// A path without `.`, `..` and repeated slashes. `..` leads back over the name before it, which is where it leads on the disk
+/// unless that name is a link: good enough to compare paths, and not to read what they name.
+fn lexical(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            // Above the root is the root.
+            Component::ParentDir => _ = clean.pop(),
+            Component::CurDir => {}
+            name => clean.push(name),
+        }
+    }
+    clean
 }
 
 impl ItemRow {
@@ -257,7 +281,8 @@ impl Root {
         }
     }
 
-    /// An address that does not depend on where it was found.
+    /// An address that does not depend on where it was found, nor on how it was written: a file's is its absolute path, even if a
+    /// `file:` URL names it, and a part of a medium (`#t=30,60`) stands behind it in one way.
     ///
     /// # Errors
     /// One that cannot be read.
@@ -266,29 +291,34 @@ impl Root {
         let Location::File(path) = parsed.location() else {
             return Ok(url.to_owned());
         };
-        let is_url = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
-        if path.is_absolute() || is_url {
-            return Ok(url.to_owned());
-        }
-        match self {
-            Self::Folder(folder) => {
-                let (address, _) = split_part(url);
-                let part = &url[address.len()..];
-                let path = folder.join(address);
-                let path = path
-                    .to_str()
-                    .ok_or_else(|| format!("{}: the path is not UTF-8", path.display()))?;
-                Ok(format!("{path}{part}"))
+        let address = match self {
+            _ if path.is_absolute() => file_address(path)?,
+            Self::Folder(folder) => file_address(&folder.join(path))?,
+            Self::Remote(root) => {
+                let path = path.to_str().expect("a relative path is cut out of the text of `url`");
+                let names: Vec<&str> = path.split('/').filter(|name| *name != ".").collect();
+                format!("{root}/{}", names.join("/"))
             }
-            Self::Remote(root) => Ok(format!("{root}/{url}")),
-        }
+        };
+        Ok(match parsed.fragment() {
+            Some(part) => part_address(&address, part),
+            None => address,
+        })
     }
 }
 
-/// The address of a file, whatever characters its path has.
-pub(super) fn file_url(path: &Path) -> Result<String, String> {
+/// The address of a file: its absolute path, or where that would be read as something else, a `file:` URL. `..` stays, as what it
+/// means behind a link is known to the disk alone.
+pub(super) fn file_address(path: &Path) -> Result<String, String> {
     let absolute = std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Url::from_file_path(&absolute)
-        .map(String::from)
-        .map_err(|()| format!("{}: no file has such a path", absolute.display()))
+    let is_read_as_it_is = |path: &&str| {
+        // An address is one line, and `#t=1` at the end of a name is no part of the file.
+        !path.contains(['\n', '\r']) && MediaReference::parse(path).is_ok_and(|read| read.fragment().is_none())
+    };
+    match absolute.to_str().filter(is_read_as_it_is) {
+        Some(path) => Ok(path.to_owned()),
+        None => Url::from_file_path(&absolute)
+            .map(String::from)
+            .map_err(|()| format!("{}: no file has such a path", absolute.display())),
+    }
 }

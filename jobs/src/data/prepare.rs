@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::cache::MediaCache;
-use super::item::{Item, ItemWords, Medium, file_url};
+use super::item::{Item, ItemWords, Medium, file_address};
 use crate::error::JobError;
 
 /// How many characters of a text stand for it in messages.
@@ -294,12 +294,6 @@ impl Preparer {
 }
 
 impl Medium {
-    /// What two media share only if they are the same.
-    fn key(&self) -> String {
-        let item = Item::medium(self.clone(), None);
-        item.identity().medium().to_owned()
-    }
-
     /// Its name in messages, without secrets.
     fn shown(&self) -> String {
         match self {
@@ -350,7 +344,7 @@ fn frames(folder: &Path, frames: u32) -> Result<Vec<String>, MediaError> {
         false => frame * (all - 1) / (frames - 1).max(1),
     });
     chosen
-        .map(|index| file_url(&folder.join(&names[index])).map_err(failed))
+        .map(|index| file_address(&folder.join(&names[index])).map_err(failed))
         .collect()
 }
 

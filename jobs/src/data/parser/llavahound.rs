@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{ANSWER_VIDEO, FIND_VIDEO, Mode, Parser, WATCH_VIDEO, around, pair, required};
-use crate::data::item::{Item, ItemWords, Medium, Pair, Root, file_url};
+use crate::data::item::{Item, ItemWords, Medium, Pair, Root, file_address};
 use crate::data::value::Value;
 
 /// Where the video goes.
@@ -68,7 +68,7 @@ fn video(root: &Root, name: &str) -> Result<Medium, String> {
     }
     let with_extension = EXTENSIONS.iter().map(|extension| path.with_extension(extension));
     match with_extension.into_iter().find(|path| path.is_file()) {
-        Some(path) => file_url(&path).map(Medium::Url),
+        Some(path) => file_address(&path).map(Medium::Url),
         None => Err(format!(
             "`video`: {}: there is no such folder of frames, and no file of that name ({})",
             path.display(),
