@@ -83,6 +83,7 @@ fn main() -> Result<(), JobError> {
     twin.set_checkpoints(has("checkpoints"));
     let batch: Vec<Example> = (0..PAIRS)
         .map(|pair| Example {
+            row: pair as u64,
             query: image(pair),
             targets: (0..TEXTS)
                 .map(|target| text(pair * TEXTS + target, 9 + (pair + target) % 4))

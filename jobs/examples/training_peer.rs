@@ -109,7 +109,7 @@ impl Step {
 
 fn read(processor: &Processor, file: &str) -> Result<Vec<Example>, Box<dyn Error>> {
     let text = std::fs::read_to_string(file)?;
-    let rows = text.lines().map(|line| {
+    let rows = text.lines().zip(0..).map(|(line, row)| {
         let Row {
             query,
             positive,
@@ -117,6 +117,7 @@ fn read(processor: &Processor, file: &str) -> Result<Vec<Example>, Box<dyn Error
         } = serde_json::from_str(line)?;
         let targets = std::iter::once(&positive).chain(&negatives);
         Ok(Example {
+            row,
             query: prepare(processor, &query)?,
             targets: targets
                 .map(|target| prepare(processor, target))

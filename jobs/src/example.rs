@@ -5,6 +5,9 @@ use sightstream_model::processor::ModelInput;
 /// A query and its targets, prepared for the encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
+    /// A number of the row that it was made of. Two examples of a batch that have the same one are one row that comes twice, and
+    /// no negatives of each other.
+    pub row: u64,
     /// What is searched with.
     pub query: ModelInput,
     /// What is searched for: the positive first, then hard negatives. As many in every example of a batch.

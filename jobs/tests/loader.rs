@@ -234,6 +234,29 @@ fn each_dataset_is_seen_once_and_a_last_batch_that_is_not_full_is_left_out() {
 }
 
 #[test]
+fn a_row_that_comes_twice_in_a_batch_has_its_number_twice() {
+    let folder = folder();
+    let options = LoaderOptions {
+        epochs: Some(4),
+        batch_size: 16,
+        ..options(vec![texts(&folder, "red", 7), texts(&folder, "blue", 9)])
+    };
+    let loaded = load(options, None);
+    assert!(!loaded.is_empty());
+    let mut numbers = std::collections::HashMap::new();
+    for Loaded { batch, .. } in &loaded {
+        let rows: std::collections::HashSet<u64> = batch.examples.iter().map(|example| example.row).collect();
+        assert!(rows.len() < 16, "14 rows can be read");
+        for example in &batch.examples {
+            let number = *numbers.entry(&example.query.token_ids).or_insert(example.row);
+            assert_eq!(number, example.row);
+        }
+    }
+    let distinct: std::collections::HashSet<&u64> = numbers.values().collect();
+    assert_eq!((numbers.len(), distinct.len()), (14, 14));
+}
+
+#[test]
 fn hard_negatives_are_the_rows_own_and_others_targets_where_it_has_too_few() {
     let folder = folder();
     let processor = processor();

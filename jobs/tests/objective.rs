@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Tensor};
 use fake::Fake;
-use sightstream_jobs::objective::{GradCache, InfoNce};
+use sightstream_jobs::objective::{Alike, GradCache, InfoNce, Scored};
 use sightstream_jobs::{Embed, Example, JobError};
 use whole_batch::{difference, numbers};
 
@@ -36,6 +36,17 @@ fn apart(targets: usize) -> Vec<usize> {
     (0..targets).collect()
 }
 
+/// Scores a batch of rows of which none comes twice.
+fn score(
+    objective: InfoNce,
+    queries: &Tensor,
+    targets: &Tensor,
+    says: &[usize],
+) -> std::result::Result<Scored, JobError> {
+    let rows: Vec<u64> = (0..queries.dim(0)? as u64).collect();
+    objective.evaluate(queries, targets, Alike { rows: &rows, says })
+}
+
 #[test]
 fn loss_accuracy_and_gradients_are_pytorchs() -> Result {
     let fixture = fixture("objective.safetensors");
@@ -58,7 +69,7 @@ fn loss_accuracy_and_gradients_are_pytorchs() -> Result {
                     mask_duplicates,
                 };
                 let of = |part: &str| &fixture[&format!("{name}.{part}")];
-                let scored = objective.evaluate(of("queries"), of("targets"), &says)?;
+                let scored = score(objective, of("queries"), of("targets"), &says)?;
                 let (loss, accuracy) = (numbers(of("loss"))[0], numbers(of("accuracy"))[0]);
                 assert!(
                     (scored.loss - loss).abs() < 1e-5 * loss.max(1.0),
@@ -82,7 +93,7 @@ fn loss_accuracy_and_gradients_are_pytorchs() -> Result {
 fn a_batch_that_is_nearly_learned_still_has_an_exact_gradient() -> Result {
     // Opposite pairs: the negative's share is exp(-2/0.1), far below what f32 tells from one.
     let vectors = Tensor::new(&[[1.0f32, 0.0], [-1.0, 0.0]], &Device::Cpu)?;
-    let scored = PLAIN.evaluate(&vectors, &vectors, &apart(vectors.dim(0)?))?;
+    let scored = score(PLAIN, &vectors, &vectors, &apart(vectors.dim(0)?))?;
     let share = (-20.0f64).exp() / (1.0 + (-20.0f64).exp());
     assert!((f64::from(scored.loss) / (-20.0f64).exp().ln_1p() - 1.0).abs() < 1e-6);
     let gradient = f64::from(numbers(&scored.query_gradient)[0]);
@@ -94,7 +105,7 @@ fn a_batch_that_is_nearly_learned_still_has_an_exact_gradient() -> Result {
 #[test]
 fn equal_vectors_for_everything_score_nothing() -> Result {
     let vectors = Tensor::new(&[[1.0f32, 0.0], [1.0, 0.0], [1.0, 0.0]], &Device::Cpu)?;
-    let scored = PLAIN.evaluate(&vectors, &vectors, &apart(vectors.dim(0)?))?;
+    let scored = score(PLAIN, &vectors, &vectors, &apart(vectors.dim(0)?))?;
     assert_eq!(scored.accuracy, 0.0);
     assert!((scored.loss - 3.0f32.ln()).abs() < 1e-6);
     Ok(())
@@ -104,13 +115,16 @@ fn equal_vectors_for_everything_score_nothing() -> Result {
 fn another_target_that_says_the_same_is_no_miss() -> Result {
     // Two of three queries ask for the same: by vectors alone, neither finds its own.
     let vectors = Tensor::new(&[[1.0f32, 0.0], [1.0, 0.0], [0.0, 1.0]], &Device::Cpu)?;
-    assert_eq!(PLAIN.evaluate(&vectors, &vectors, &apart(3))?.accuracy, 1.0 / 3.0);
-    assert_eq!(PLAIN.evaluate(&vectors, &vectors, &[0, 0, 2])?.accuracy, 1.0);
+    assert_eq!(score(PLAIN, &vectors, &vectors, &apart(3))?.accuracy, 1.0 / 3.0);
+    assert_eq!(score(PLAIN, &vectors, &vectors, &[0, 0, 2])?.accuracy, 1.0);
 
     // GradCache sees it by the tokens, and only of targets.
     let model = Fake::new(3, DType::F32);
     let mut batch = fake::examples(1, 2, 1);
-    batch[1] = batch[0].clone();
+    batch[1] = Example {
+        row: 1,
+        ..batch[0].clone()
+    };
     let accuracy = |batch: &[Example]| {
         GradCache::default()
             .gradients(&model, batch, &PLAIN, None)
@@ -127,17 +141,73 @@ fn another_target_that_says_the_same_is_no_miss() -> Result {
     Ok(())
 }
 
+/// The mean cross-entropy of each row of `scores` against its own column, among those that `counts` for it.
+fn cross_entropy(scores: &[Vec<f32>], own: impl Fn(usize) -> usize, counts: impl Fn(usize, usize) -> bool) -> f64 {
+    let of_row = |(row, scores): (usize, &Vec<f32>)| {
+        let counted = scores.iter().enumerate().filter(|(column, _)| counts(row, *column));
+        let all: f64 = counted.map(|(_, score)| f64::from(*score).exp()).sum();
+        all.ln() - f64::from(scores[own(row)])
+    };
+    scores.iter().enumerate().map(of_row).sum::<f64>() / scores.len() as f64
+}
+
+#[test]
+fn a_row_that_comes_twice_is_no_negative_of_itself() -> Result {
+    let rows = [7, 1, 7, 9, 1];
+    for targets in [1, 3] {
+        let random = |count: usize| -> std::result::Result<Tensor, JobError> {
+            let numbers = Tensor::arange(0u32, count as u32 * 4, &Device::Cpu)?.to_dtype(DType::F32)?;
+            let numbers = (numbers * 1.7)?.sin()?.reshape((count, 4))?;
+            Ok(numbers.broadcast_div(&numbers.sqr()?.sum_keepdim(1)?.sqrt()?)?)
+        };
+        let (queries, found) = (random(5)?, random(5 * targets)?.affine(-1.0, 0.0)?);
+        let says = apart(5 * targets);
+        let alike = Alike {
+            rows: &rows,
+            says: &says,
+        };
+        let scores = (queries.matmul(&found.t()?)? / PLAIN.temperature)?;
+        let is_other = |one: usize, other: usize| one == other || rows[one] != rows[other];
+        let there = cross_entropy(
+            &scores.to_vec2()?,
+            |row| row * targets,
+            |row, column| is_other(row, column / targets),
+        );
+        let firsts: Vec<u32> = (0..5).map(|row| row * targets as u32).collect();
+        let columns = scores
+            .index_select(&Tensor::from_vec(firsts, 5, &Device::Cpu)?, 1)?
+            .t()?
+            .contiguous()?;
+        let back = cross_entropy(&columns.to_vec2()?, |row| row, is_other);
+        for (objective, expected) in [(PLAIN, there), (SYMMETRIC, (there + back) / 2.0)] {
+            let loss = f64::from(objective.evaluate(&queries, &found, alike)?.loss);
+            assert!(
+                (loss - expected).abs() < 1e-5,
+                "{targets}, {objective:?}: {loss} {expected}"
+            );
+            let apart = f64::from(score(objective, &queries, &found, &says)?.loss);
+            assert!(apart > expected, "{targets}, {objective:?}: {apart} {expected}");
+        }
+    }
+
+    // GradCache sees it by the numbers of the rows: what stands alone has nothing to learn.
+    let model = Fake::new(3, DType::F32);
+    let mut batch = fake::examples(1, 2, 1);
+    batch[1].row = batch[0].row;
+    let outcome = GradCache::default().gradients(&model, &batch, &SYMMETRIC, None)?;
+    assert_eq!((outcome.loss, outcome.accuracy), (0.0, 1.0));
+    Ok(())
+}
+
 #[test]
 fn settings_and_shapes_that_make_no_loss_are_refused() {
     let two = Tensor::ones((2, 4), DType::F32, &Device::Cpu).expect("tensors of the CPU");
     let three = Tensor::ones((3, 4), DType::F32, &Device::Cpu).expect("tensors of the CPU");
     for temperature in [0.0, -1.0, f64::NAN] {
-        let error = InfoNce { temperature, ..PLAIN }
-            .evaluate(&two, &two, &apart(2))
-            .expect_err("this is refused");
+        let error = score(InfoNce { temperature, ..PLAIN }, &two, &two, &apart(2)).expect_err("this is refused");
         assert!(error.to_string().contains("`temperature`"), "{error}");
     }
-    let error = PLAIN.evaluate(&two, &three, &apart(3)).expect_err("this is refused");
+    let error = score(PLAIN, &two, &three, &apart(3)).expect_err("this is refused");
     assert!(
         error.to_string().contains("2 queries") && error.to_string().contains("3 targets"),
         "{error}"
@@ -206,7 +276,12 @@ fn dropout_is_the_same_for_the_same_seed_and_another_for_another() -> Result {
     assert_ne!(loss(Some(1))?, loss(Some(2))?);
     assert_ne!(loss(Some(1))?, loss(None)?);
     // Chunks of equal inputs draw masks of their own.
-    let same = vec![batch[0].clone(); 4];
+    let same: Vec<Example> = (0..4)
+        .map(|row| Example {
+            row,
+            ..batch[0].clone()
+        })
+        .collect();
     let one = GradCache {
         query_chunk: Some(1),
         target_chunk: Some(1),

@@ -2,7 +2,8 @@
 //!
 //! A sub-batch takes its dataset with the probability weight / sum of weights, and its rows from the dataset's current *pass*:
 //! a permutation of its rows. When a pass ends the next one begins, in the middle of a sub-batch where that is so; rows that this
-//! sub-batch holds already come last in it, because a row that is there twice would be its own negative.
+//! sub-batch holds already come last in it: a row that is there twice would add nothing. In another sub-batch of the same batch it may
+//! come again, as it must where a dataset is small; the objective knows it by its [number](Draw::number).
 //!
 //! An *epoch* ends after the sub-batch in which the last dataset came to the end of a pass ([`Stopping::AllExhausted`]; smaller
 //! ones repeat), or the first one ([`Stopping::FirstExhausted`]), as Hugging Face's `interleave_datasets` stops. Then all datasets
@@ -86,6 +87,14 @@ pub struct Draw {
     pub pass: u64,
 }
 
+impl Draw {
+    /// A number that no other row of the mixture has, whatever the pass.
+    pub fn number(self) -> u64 {
+        // There are not 2^32 datasets.
+        ((self.part as u64) << 32) | u64::from(self.row)
+    }
+}
+
 /// A mixture at some point of it. Clones go on alike.
 #[derive(Debug, Clone)]
 pub struct Mixture {
@@ -140,7 +149,7 @@ impl Mixture {
             }
             if *rows < options.sub_batch_size {
                 return refused(format!(
-                    "dataset `{name}` has {rows} rows, fewer than a sub-batch of {}: rows would be their own negatives; lower \
+                    "dataset `{name}` has {rows} rows, fewer than a sub-batch of {}, which has no row twice; lower \
                      sub_batch_size, or leave the dataset out",
                     options.sub_batch_size
                 ));

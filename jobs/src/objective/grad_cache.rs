@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use sightstream_model::processor::ModelInput;
 
 use super::gradients::Gradients;
-use super::info_nce::InfoNce;
+use super::info_nce::{Alike, InfoNce};
 use super::seed::derive;
 use crate::embed::Embed;
 use crate::error::JobError;
@@ -114,7 +114,10 @@ impl GradCache {
         let scored = objective.evaluate(
             &Tensor::cat(&queries, 0)?,
             &Tensor::cat(&targets, 0)?,
-            &told_apart(batch),
+            Alike {
+                rows: &batch.iter().map(|example| example.row).collect::<Vec<_>>(),
+                says: &told_apart(batch),
+            },
         )?;
 
         let parameters = model.parameters();

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use crate::error::JobError;
 
 /// The contrastive loss: cross-entropy of `queries · targetsᵀ / temperature`, where with k targets a query target `i * k` is
-/// query `i`'s positive, and all other targets of the batch are its negatives.
+/// query `i`'s positive, and all other targets of the batch are its negatives, but for those of the same row where a row comes twice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InfoNce {
     /// What similarities are divided by. VLM2Vec-V2 takes 0.02.
@@ -18,13 +18,23 @@ pub struct InfoNce {
     pub mask_duplicates: bool,
 }
 
+/// What of a batch is the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Alike<'a> {
+    /// For each query a number of the row that it comes from. A row that comes twice is no negative of itself.
+    pub rows: &'a [u64],
+    /// For each target a number, which is equal where they are the same input.
+    pub says: &'a [usize],
+}
+
 /// What the loss says about a batch of vectors.
 #[derive(Debug, Clone)]
 pub struct Scored {
     /// The mean loss of a query, in nats.
     pub loss: f32,
     /// The share of queries whose positive is more similar than every other target of the batch. A tie is a miss, so that equal
-    /// vectors for everything score nothing; but a target that says the same as the positive does not count against it.
+    /// vectors for everything score nothing; but a target of the same row, or one that says the same as the positive, does not count
+    /// against it.
     pub accuracy: f32,
     /// The loss's gradient on the queries' vectors, (queries, hidden_size), f32.
     pub query_gradient: Tensor,
@@ -36,12 +46,11 @@ impl InfoNce {
     /// The loss of a batch, and its gradients on the vectors.
     ///
     /// `queries` is (n, hidden_size), `targets` (n * k, hidden_size), both f32 and of unit length, as [`crate::Embed`] makes
-    /// them: then their product is the cosine. No graph is read or kept. `says` tells which targets are the same input: a number
-    /// for each, equal where they are.
+    /// them: then their product is the cosine. No graph is read or kept.
     ///
     /// # Errors
     /// [`JobError::Config`] for a temperature that is no positive number, and for shapes that do not fit each other.
-    pub fn evaluate(&self, queries: &Tensor, targets: &Tensor, says: &[usize]) -> Result<Scored, JobError> {
+    pub fn evaluate(&self, queries: &Tensor, targets: &Tensor, alike: Alike<'_>) -> Result<Scored, JobError> {
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return Err(JobError::Config(format!(
                 "`temperature` is {}: it has to be a positive number, such as 0.02",
@@ -51,16 +60,17 @@ impl InfoNce {
         let (queries, targets) = (queries.detach(), targets.detach());
         let (rows, width) = queries.dims2()?;
         let (columns, target_width) = targets.dims2()?;
-        if rows == 0 || columns == 0 || !columns.is_multiple_of(rows) || width != target_width || says.len() != columns
-        {
+        let told_apart = (alike.rows.len(), alike.says.len());
+        let is_even = rows > 0 && columns > 0 && columns.is_multiple_of(rows);
+        if !is_even || width != target_width || told_apart != (rows, columns) {
             return Err(JobError::Config(format!(
-                "a batch of {rows} queries of width {width} and {columns} targets of width {target_width}, {} of which are told \
-                 apart: every query needs as many targets as the others, and all vectors one width",
-                says.len()
+                "a batch of {rows} queries of width {width} and {columns} targets of width {target_width}, {} and {} of which are \
+                 told apart: every query needs as many targets as the others, and all vectors one width",
+                told_apart.0, told_apart.1
             )));
         }
         let products = queries.matmul(&targets.t()?)?.flatten_all()?.to_vec1::<f32>()?;
-        let table = self.differentiate(&products, rows, says);
+        let table = self.differentiate(&products, alike);
         let on_scores = Tensor::from_vec(table.gradient, (rows, columns), queries.device())?;
         Ok(Scored {
             loss: table.loss as f32,
@@ -71,8 +81,8 @@ impl InfoNce {
     }
 
     /// The loss and its gradient on the table of products, (rows, columns), row-major.
-    fn differentiate(&self, products: &[f32], rows: usize, says: &[usize]) -> Table {
-        let columns = says.len();
+    fn differentiate(&self, products: &[f32], alike: Alike<'_>) -> Table {
+        let (rows, columns) = (alike.rows.len(), alike.says.len());
         let targets_per_query = columns / rows;
         let directions = if self.symmetric { 2.0 } else { 1.0 };
         let weight = 1.0 / (directions * rows as f64);
@@ -88,10 +98,14 @@ impl InfoNce {
             let right = row * targets_per_query;
             let here = row * columns..(row + 1) * columns;
             let of_query = &products[here.clone()];
-            let beaten = |(column, product): (usize, &f32)| says[column] == says[right] || *product < of_query[right];
+            let beaten = |(column, product): (usize, &f32)| {
+                alike.says[column] == alike.says[right]
+                    || alike.is_same_row(column, right)
+                    || *product < of_query[right]
+            };
             table.hits += usize::from(of_query.iter().enumerate().all(beaten));
             for (column, score) in scores.iter_mut().enumerate() {
-                *score = if self.counts(column, right, says) {
+                *score = if self.counts(column, right, alike) {
                     f64::from(of_query[column]) * scale
                 } else {
                     f64::NEG_INFINITY
@@ -107,7 +121,7 @@ impl InfoNce {
             for right in 0..rows {
                 let column = right * targets_per_query;
                 for (row, score) in scores.iter_mut().enumerate() {
-                    *score = if self.counts(row * targets_per_query, column, says) {
+                    *score = if self.counts(row * targets_per_query, column, alike) {
                         f64::from(products[row * columns + column]) * scale
                     } else {
                         f64::NEG_INFINITY
@@ -123,8 +137,19 @@ impl InfoNce {
     }
 
     /// Whether a target takes part where `right` is the one to find: the softmax gives one at minus infinity nothing.
-    fn counts(&self, target: usize, right: usize, says: &[usize]) -> bool {
-        target == right || !self.mask_duplicates || says[target] != says[right]
+    fn counts(&self, target: usize, right: usize, alike: Alike<'_>) -> bool {
+        let is_as_right =
+            alike.is_same_row(target, right) || self.mask_duplicates && alike.says[target] == alike.says[right];
+        target == right || !is_as_right
+    }
+}
+
+impl Alike<'_> {
+    /// Whether two targets belong to two examples of one row.
+    fn is_same_row(self, one: usize, other: usize) -> bool {
+        let targets_per_query = self.says.len() / self.rows.len();
+        let (one, other) = (one / targets_per_query, other / targets_per_query);
+        one != other && self.rows[one] == self.rows[other]
     }
 }
 

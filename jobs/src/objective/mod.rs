@@ -11,4 +11,4 @@ pub mod seed;
 pub use grad_cache::{GradCache, Outcome};
 pub use gradients::Gradients;
 pub(crate) use gradients::PIECE;
-pub use info_nce::{InfoNce, Scored};
+pub use info_nce::{Alike, InfoNce, Scored};

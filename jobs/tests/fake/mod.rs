@@ -154,7 +154,8 @@ pub fn examples(seed: u64, count: usize, targets: usize) -> Vec<Example> {
         }
     };
     (0..count)
-        .map(|_| Example {
+        .map(|row| Example {
+            row: row as u64,
             query: input(),
             targets: (0..targets).map(|_| input()).collect(),
         })

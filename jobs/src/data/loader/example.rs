@@ -108,7 +108,11 @@ impl Examples {
             }
             taken.push(identity);
         }
-        Ok(Example { query, targets })
+        Ok(Example {
+            row: draw.number(),
+            query,
+            targets,
+        })
     }
 }
 

@@ -162,6 +162,14 @@ impl Loader {
             epochs: options.epochs,
         };
         let mixture = Mixture::new(parts.collect(), mixture, from)?;
+        let rows: usize = mixture.parts().map(|part| part.rows).sum();
+        if rows < options.batch_size {
+            tracing::warn!(
+                rows,
+                batch_size = options.batch_size,
+                "a batch is larger than all the data: rows come in it more than once, and add nothing; lower batch_size"
+            );
+        }
         let sub_batches = options.batch_size / options.sub_batch_size;
         if from.is_none() && mixture.batches_left(sub_batches) == Some(0) {
             return Err(JobError::Config(format!(

@@ -159,7 +159,7 @@ fn bytes(prepared: &Prepared) -> usize {
         (input.token_ids.len() + patches) * size_of::<f32>()
     };
     match prepared {
-        Ok(Example { query, targets }) => of(query) + targets.iter().map(of).sum::<usize>(),
+        Ok(Example { query, targets, .. }) => of(query) + targets.iter().map(of).sum::<usize>(),
         Err(_) => 0,
     }
 }
