@@ -3,7 +3,7 @@
 //! One training step, in the order in which it happens: [`data`] draws rows and prepares them as [`Example`]s, [`twin`] encodes
 //! them with a graph, [`objective`] turns vectors into a loss and its gradients, [`optimiser`] moves the parameters, and [`train`]
 //! repeats this, reports it, and keeps checkpoints. [`adapter`] writes what came of it, [`eval`] ranks with it. [`scenes`] draws the
-//! data that the demo checkpoint learns from, [`negatives`] finds what a query should not be taken for.
+//! data that the demo checkpoint learns from, [`negatives`] finds what a query should not be taken for. Files that are whole or absent come of [`whole`].
 
 pub mod adapter;
 pub mod data;
@@ -17,6 +17,7 @@ pub mod optimiser;
 pub mod scenes;
 pub mod train;
 pub mod twin;
+pub mod whole;
 
 pub use embed::{Embed, Parameter};
 pub use error::JobError;

@@ -12,9 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde_json::Value;
 use sightstream_jobs::JobError;
-use sightstream_jobs::adapter::{
-    CheckpointOptions, PeftConfig, merge, whole_directory, write_adapter, write_checkpoint,
-};
+use sightstream_jobs::adapter::{CheckpointOptions, PeftConfig, merge, write_adapter, write_checkpoint};
+use sightstream_jobs::whole::whole_directory;
 use sightstream_model::checkpoint::{Adapter, CheckpointFiles};
 use sightstream_model::encoder::{DeviceChoice, DtypeChoice, Encoder, EncoderOptions};
 use sightstream_model::media::Media;

@@ -1,14 +1,15 @@
 //! `sightstream eval`: how well a model ranks what a file of pairs asks.
 
-use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
+use sightstream_jobs::JobError;
 use sightstream_jobs::data::{Dataset, Identity, Item, ItemWords, Medium, Vectors, read_items};
 use sightstream_jobs::eval::report::{self, Comparison};
 use sightstream_jobs::eval::{Evaluation, Row, Task};
+use sightstream_jobs::whole::WholeFile;
 use sightstream_settings::EncoderArgs;
 
 use crate::args::EvalArgs;
@@ -32,7 +33,7 @@ fn evaluate(mut args: EvalArgs) -> anyhow::Result<Outcome> {
     let beside = args.corpus.as_deref().and_then(Path::parent);
     let beside = beside.filter(|folder| !folder.as_os_str().is_empty());
     items::allow_beside(&mut args.encoder.fetch, pairs.folders().chain(beside));
-    // Made first: what cannot be written is told before hours of encoding.
+    // Begun first: what cannot be written is told before hours of encoding. What is there stays until the new one is whole.
     let csv = args.csv.as_deref().map(create).transpose()?;
     let details = args.details.as_deref().map(create).transpose()?;
     let (task, bad) = read(&pairs, args.corpus.as_deref())?;
@@ -51,13 +52,15 @@ fn evaluate(mut args: EvalArgs) -> anyhow::Result<Outcome> {
         after: &after,
     };
     write!(std::io::stdout().lock(), "{comparison}")?;
-    if let (Some(file), Some(path)) = (csv, &args.csv) {
-        let written = comparison.write_csv(file);
+    if let (Some(mut file), Some(path)) = (csv, &args.csv) {
+        let written = comparison.write_csv(&mut file);
         written.with_context(|| format!("{} cannot be written", path.display()))?;
+        file.finish()?;
     }
-    if let (Some(file), Some(path)) = (details, &args.details) {
-        let written = report::write_details(&task, &after, Entry::name, file);
+    if let (Some(mut file), Some(path)) = (details, &args.details) {
+        let written = report::write_details(&task, &after, Entry::name, &mut file);
         written.with_context(|| format!("{} cannot be written", path.display()))?;
+        file.finish()?;
     }
     let mut some_failed = bad > 0;
     for (model, evaluation) in [("the baseline", before.as_ref()), ("the model", Some(&after))] {
@@ -172,6 +175,9 @@ fn rank(task: &Task<Entry>, args: &EncoderArgs, label: &'static str) -> anyhow::
     Ok(task.rank(vectors)?)
 }
 
-fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).map_err(|error| UsageError(format!("{} cannot be written: {error}", path.display())).into())
+fn create(path: &Path) -> anyhow::Result<WholeFile> {
+    WholeFile::create(path).map_err(|error| match error {
+        JobError::Io { path, source } => UsageError(format!("{} cannot be written: {source}", path.display())).into(),
+        other => other.into(),
+    })
 }

@@ -53,3 +53,47 @@ fn rows_that_cannot_be_embedded_are_counted_and_told_by_the_exit_code() {
     assert!(stdout(&output).to_lowercase().contains("mrr"));
     assert!(stderr(&output).contains("ghost.png"), "{}", stderr(&output));
 }
+
+#[test]
+fn scores_that_are_there_stay_until_there_are_new_ones() {
+    let world = World::new("");
+    let scores = world.path().join("scores.csv");
+    fs::write(&scores, "those of last week").expect("a disk");
+    let names = || {
+        let entries = fs::read_dir(world.path()).expect("a folder");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let evaluate = |model: &str, csv: &str| {
+        let mut command = sightstream(world.path());
+        command.args([
+            "eval",
+            "pairs.jsonl",
+            "--model",
+            model,
+            "--csv",
+            csv,
+            "--details",
+            "details.csv",
+        ]);
+        output(command)
+    };
+    let failed = evaluate("no/such/model", "scores.csv");
+    assert_ne!(code(&failed), 0);
+    assert_eq!(fs::read_to_string(&scores).expect("a file"), "those of last week");
+    assert_eq!(names(), before, "nothing is left beside them");
+    let refused = evaluate(MODEL, "no/such/folder/scores.csv");
+    assert_eq!(code(&refused), 2, "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("scores.csv cannot be written"),
+        "{}",
+        stderr(&refused)
+    );
+
+    let done = evaluate(MODEL, "scores.csv");
+    assert_eq!(code(&done), 0, "{}", stderr(&done));
+    assert!(fs::read_to_string(&scores).expect("a file").contains("mrr"));
+    assert_eq!(names().len(), before.len() + 1, "details.csv came to them");
+}

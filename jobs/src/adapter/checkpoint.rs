@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -13,9 +12,9 @@ use serde_json::{Value, json};
 use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::encoder::DtypeChoice;
 
-use super::aside::{failure, whole_directory, whole_file};
 use super::tensors::{Planned, bytes, planned, stored, write_file};
 use crate::error::JobError;
+use crate::whole::{self, failure, whole_directory};
 
 /// The one file of weights that are not cut into shards.
 const SINGLE: &str = "model.safetensors";
@@ -255,6 +254,5 @@ fn pretty(value: &Value) -> Vec<u8> {
 }
 
 fn write_small(directory: &Path, file: &str, content: &[u8]) -> Result<(), JobError> {
-    let path = directory.join(file);
-    whole_file(&path, |file| file.write_all(content).map_err(failure(&path)))
+    whole::write(&directory.join(file), content)
 }

@@ -7,13 +7,11 @@
 //! | [`merge`] | a checkpoint with its adapter in its weights, read and written tensor by tensor |
 //!
 //! Each file is written aside and renamed, so that it is whole or absent, and the one that tells what the others are comes last.
-//! [`whole_directory`] does the same with a directory.
+//! [`whole_directory`](crate::whole::whole_directory) does the same with a directory.
 
-mod aside;
 mod checkpoint;
 mod peft;
 mod tensors;
 
-pub use aside::whole_directory;
 pub use checkpoint::{CheckpointOptions, Written, merge, write_checkpoint};
 pub use peft::{PeftConfig, write_adapter};

@@ -6,9 +6,9 @@ use std::path::Path;
 use candle_core::Tensor;
 use serde_json::{Value, json};
 
-use super::aside::{failure, whole_file};
 use super::tensors::{planned, write_file};
 use crate::error::JobError;
+use crate::whole::{failure, whole_file};
 
 /// How PEFT begins the name of every tensor.
 const PREFIX: &str = "base_model.model.";

@@ -11,8 +11,8 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use sightstream_model::encoder::DtypeChoice;
 
-use super::aside::{failure, whole_file};
 use crate::error::JobError;
+use crate::whole::{failure, whole_file};
 
 /// A tensor that is to be written. Its numbers are made when their turn comes.
 pub(super) struct Planned<'a> {

@@ -1,6 +1,5 @@
 //! Writes files of pairs.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,10 +10,10 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use super::item::{ItemRow, PairRow};
 use crate::error::JobError;
+use crate::whole::{WholeFile, failure};
 
 /// How many rows a row group has: few, so that a row is read without many others.
 const GROUP: usize = 1024;
@@ -55,16 +54,15 @@ impl<'a> Line<'a> {
 #[derive(Debug)]
 pub struct PairWriter {
     path: PathBuf,
-    file: NamedTempFile,
     rows: Rows,
     written: u64,
 }
 
 #[derive(Debug)]
 enum Rows {
-    Jsonl(BufWriter<File>),
+    Jsonl(BufWriter<WholeFile>),
     Parquet {
-        writer: Box<ArrowWriter<File>>,
+        writer: Box<ArrowWriter<WholeFile>>,
         schema: SchemaRef,
         waiting: Vec<PairRow>,
     },
@@ -76,31 +74,21 @@ impl PairWriter {
     /// # Errors
     /// [`JobError::Io`] where nothing can be written.
     pub fn create(path: &Path) -> Result<Self, JobError> {
-        let io = |source| JobError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut builder = tempfile::Builder::new();
-        builder
-            .prefix(".pairs-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(io)?;
-        let target = file.reopen().map_err(io)?;
+        let file = WholeFile::create(path)?;
         let is_parquet = path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
         let rows = match is_parquet {
-            false => Rows::Jsonl(BufWriter::new(target)),
+            false => Rows::Jsonl(BufWriter::new(file)),
             true => {
                 let schema = schema();
                 let level = ZstdLevel::try_new(3).expect("zstd has a level 3");
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(level))
                     .build();
-                let writer = ArrowWriter::try_new(target, Arc::clone(&schema), Some(properties));
+                let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties));
                 Rows::Parquet {
-                    writer: Box::new(writer.map_err(|error| io(std::io::Error::other(error)))?),
+                    writer: Box::new(writer.map_err(|error| failure(path)(std::io::Error::other(error)))?),
                     schema,
                     waiting: Vec::new(),
                 }
@@ -108,7 +96,6 @@ impl PairWriter {
         };
         Ok(Self {
             path: path.to_owned(),
-            file,
             rows,
             written: 0,
         })
@@ -136,46 +123,30 @@ impl PairWriter {
             }
         };
         self.written += 1;
-        written.map_err(|source| self.io(source))
+        written.map_err(failure(&self.path))
     }
 
     /// Puts the file under its name, on the disk. How many rows it has.
     ///
     /// # Errors
     /// [`JobError::Io`]; then it is not there.
-    pub fn finish(mut self) -> Result<u64, JobError> {
-        let flushed = match &mut self.rows {
-            Rows::Jsonl(file) => file.flush(),
+    pub fn finish(self) -> Result<u64, JobError> {
+        let written = match self.rows {
+            Rows::Jsonl(file) => file.into_inner().map_err(std::io::IntoInnerError::into_error),
             Rows::Parquet {
-                writer,
+                mut writer,
                 schema,
-                waiting,
-            } => group(writer, schema, waiting).and_then(|()| {
-                writer.finish().map_err(std::io::Error::other)?;
-                Ok(())
-            }),
+                mut waiting,
+            } => group(&mut writer, &schema, &mut waiting)
+                .and_then(|()| writer.into_inner().map_err(std::io::Error::other)),
         };
-        flushed
-            .and_then(|()| self.file.as_file().sync_all())
-            .map_err(|source| self.io(source))?;
-        let path = self.path.clone();
-        self.file.persist(&path).map_err(|error| JobError::Io {
-            path,
-            source: error.error,
-        })?;
+        written.map_err(failure(&self.path))?.finish()?;
         Ok(self.written)
-    }
-
-    fn io(&self, source: std::io::Error) -> JobError {
-        JobError::Io {
-            path: self.path.clone(),
-            source,
-        }
     }
 }
 
 /// Writes the rows that wait as a row group.
-fn group(writer: &mut ArrowWriter<File>, schema: &SchemaRef, waiting: &mut Vec<PairRow>) -> std::io::Result<()> {
+fn group(writer: &mut ArrowWriter<WholeFile>, schema: &SchemaRef, waiting: &mut Vec<PairRow>) -> std::io::Result<()> {
     if waiting.is_empty() {
         return Ok(());
     }

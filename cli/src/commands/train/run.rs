@@ -11,6 +11,7 @@ use sightstream_jobs::train::config::{Length, TrainConfig, Written};
 use sightstream_jobs::train::model::ModelPlan;
 use sightstream_jobs::train::report::Reports;
 use sightstream_jobs::train::trainer::{Ended, Trainer};
+use sightstream_jobs::whole;
 use sightstream_settings::EncoderArgs;
 
 use super::batches::Batches;
@@ -159,5 +160,5 @@ fn media_args(args: &TrainRunArgs) -> EncoderArgs {
 fn keep_configuration(output: &Path, written: &Written) -> anyhow::Result<()> {
     let path = output.join(KEPT_CONFIGURATION);
     let text = serde_json::to_string_pretty(&written.json)?;
-    std::fs::write(&path, text + "\n").with_context(|| format!("{} cannot be written", path.display()))
+    Ok(whole::write(&path, (text + "\n").as_bytes())?)
 }

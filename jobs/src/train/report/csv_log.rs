@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Row, io, replace};
+use super::Row;
 use crate::error::JobError;
+use crate::whole::{self, failure};
 
 /// The file's name in the output folder.
 pub(super) const NAME: &str = "log.csv";
@@ -33,7 +34,7 @@ pub(super) struct CsvLog {
 impl CsvLog {
     /// Opens the log in `directory` for what comes after step `after`; later steps that it has are dropped.
     pub fn open(directory: &Path, after: u64) -> Result<Self, JobError> {
-        std::fs::create_dir_all(directory).map_err(io(directory))?;
+        std::fs::create_dir_all(directory).map_err(failure(directory))?;
         let path = directory.join(NAME);
         let mut rows = if path.exists() { read(&path)? } else { Vec::new() };
         rows.retain(|row| row.step <= after);
@@ -41,14 +42,14 @@ impl CsvLog {
         for row in &rows {
             text.extend(line(cells(row)));
         }
-        replace(&path, &text)?;
-        let file = File::options().append(true).open(&path).map_err(io(&path))?;
+        whole::write(&path, &text)?;
+        let file = File::options().append(true).open(&path).map_err(failure(&path))?;
         Ok(Self { path, file, rows })
     }
 
     /// Appends a step, in one write.
     pub fn add(&mut self, row: &Row) -> Result<(), JobError> {
-        self.file.write_all(&line(cells(row))).map_err(io(&self.path))?;
+        self.file.write_all(&line(cells(row))).map_err(failure(&self.path))?;
         self.rows.push(*row);
         Ok(())
     }
@@ -60,7 +61,7 @@ impl CsvLog {
 
     /// Makes it durable.
     pub fn sync(&self) -> Result<(), JobError> {
-        self.file.sync_all().map_err(io(&self.path))
+        self.file.sync_all().map_err(failure(&self.path))
     }
 }
 
@@ -87,7 +88,7 @@ fn line(cells: [String; 9]) -> Vec<u8> {
 
 /// The rows of a log. Its last line may have been cut off; it is passed over.
 fn read(path: &Path) -> Result<Vec<Row>, JobError> {
-    let text = std::fs::read(path).map_err(io(path))?;
+    let text = std::fs::read(path).map_err(failure(path))?;
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let mut reader = csv::Reader::from_reader(&text[..whole]);
     let foreign = |what: String| {

@@ -9,8 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
-use super::{Row, io, replace};
+use super::Row;
 use crate::error::JobError;
+use crate::whole::{self, failure};
 
 /// The first record of every file says this.
 const VERSION: &str = "brain.Event:2";
@@ -66,7 +67,7 @@ pub(super) struct EventFile {
 impl EventFile {
     /// Opens the event file in `directory` for what comes after step `after`; later steps that it has are dropped.
     pub fn open(directory: &Path, after: u64) -> Result<Self, JobError> {
-        std::fs::create_dir_all(directory).map_err(io(directory))?;
+        std::fs::create_dir_all(directory).map_err(failure(directory))?;
         let earlier = earlier(directory)?;
         for path in &earlier {
             drop_steps_after(path, after)?;
@@ -80,11 +81,11 @@ impl EventFile {
                     file_version: Some(VERSION.to_string()),
                     ..Event::default()
                 };
-                replace(&path, &record(&version.encode_to_vec()))?;
+                whole::write(&path, &record(&version.encode_to_vec()))?;
                 path
             }
         };
-        let file = File::options().append(true).open(&path).map_err(io(&path))?;
+        let file = File::options().append(true).open(&path).map_err(failure(&path))?;
         Ok(Self { path, file })
     }
 
@@ -111,12 +112,12 @@ impl EventFile {
         };
         self.file
             .write_all(&record(&event.encode_to_vec()))
-            .map_err(io(&self.path))
+            .map_err(failure(&self.path))
     }
 
     /// Makes it durable.
     pub fn sync(&self) -> Result<(), JobError> {
-        self.file.sync_all().map_err(io(&self.path))
+        self.file.sync_all().map_err(failure(&self.path))
     }
 }
 
@@ -125,7 +126,7 @@ impl EventFile {
 /// # Errors
 /// [`JobError::Io`].
 pub fn read_scalars(path: &Path) -> Result<Vec<Scalar>, JobError> {
-    let bytes = std::fs::read(path).map_err(io(path))?;
+    let bytes = std::fs::read(path).map_err(failure(path))?;
     let events = records(&bytes).filter_map(|data| Event::decode(data).ok());
     let scalars = events.flat_map(|event| {
         let values = event.summary.unwrap_or_default().value;
@@ -143,10 +144,10 @@ pub fn read_scalars(path: &Path) -> Result<Vec<Scalar>, JobError> {
 /// The event files in `directory`, in the order in which they were made.
 fn earlier(directory: &Path) -> Result<Vec<PathBuf>, JobError> {
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(io(directory))? {
-        let entry = entry.map_err(io(directory))?;
+    for entry in std::fs::read_dir(directory).map_err(failure(directory))? {
+        let entry = entry.map_err(failure(directory))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(PREFIX) && !name.ends_with(".new") {
+        if name.starts_with(PREFIX) {
             paths.push(entry.path());
         }
     }
@@ -156,10 +157,14 @@ fn earlier(directory: &Path) -> Result<Vec<PathBuf>, JobError> {
 
 /// Leaves out of the file what is of steps after `after`, and what was cut off at its end.
 fn drop_steps_after(path: &Path, after: u64) -> Result<(), JobError> {
-    let bytes = std::fs::read(path).map_err(io(path))?;
+    let bytes = std::fs::read(path).map_err(failure(path))?;
     let kept = records(&bytes).filter(|data| Event::decode(*data).is_ok_and(|event| event.step as u64 <= after));
     let kept: Vec<u8> = kept.flat_map(record).collect();
-    if kept == bytes { Ok(()) } else { replace(path, &kept) }
+    if kept == bytes {
+        Ok(())
+    } else {
+        whole::write(path, &kept)
+    }
 }
 
 fn now() -> f64 {

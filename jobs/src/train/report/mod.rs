@@ -8,8 +8,6 @@ mod csv_log;
 mod curve;
 mod events;
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub use events::{Scalar, read_scalars};
@@ -18,6 +16,7 @@ use self::csv_log::CsvLog;
 use self::events::EventFile;
 use super::trainer::StepReport;
 use crate::error::JobError;
+use crate::whole;
 
 /// One step, as it is reported.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,27 +118,8 @@ impl Reports {
             return Ok(());
         }
         let path = self.directory.join("loss.png");
-        replace(&path, &curve::png(self.rows())?)
+        whole::write(&path, &curve::png(self.rows())?)
     }
-}
-
-/// What failed with the file `path`.
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> JobError {
-    let path = path.to_path_buf();
-    move |source| JobError::Io { path, source }
-}
-
-/// Puts a file with `bytes` at `path`, whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), JobError> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".new");
-    let aside = PathBuf::from(aside);
-    let written = File::create(&aside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.map_err(io(&aside))?;
-    std::fs::rename(&aside, path).map_err(io(path))
 }
 
 #[cfg(test)]
