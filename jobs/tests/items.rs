@@ -1,11 +1,15 @@
-//! What makes two items one: addresses, however they are written.
+//! What makes two items one: addresses, however they are written, and what the encoder is given with them.
 
 use std::collections::HashSet;
 use std::fs;
 
 use sightstream_jobs::JobError;
-use sightstream_jobs::data::{Dataset, DatasetOptions, Identity, Item, ItemRow, Medium, Pair, ParserKind, Root};
+use sightstream_jobs::data::{
+    Dataset, DatasetOptions, Identity, Item, ItemRow, ItemWords, Medium, Pair, ParserKind, Root,
+};
 use sightstream_jobs::negatives::{Corpus, MineOptions, mine};
+use sightstream_model::media::Media;
+use sightstream_model::processor::prompt::prompt;
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -160,5 +164,42 @@ fn a_rows_own_positive_is_no_negative_in_another_spelling() {
     for row in 0..written.rows() {
         let pair = written.pair(row).expect("a pair");
         assert_ne!(pair.negatives[0].identity(), pair.positives[0].identity());
+    }
+}
+
+#[test]
+fn an_instruction_that_changes_nothing_is_no_instruction() {
+    const IMAGE: &str = "Represent the given image.";
+    const PAGE: &str = "Understand the content of the provided document image.";
+    const VIDEO: &str = "Understand the content of the provided video.";
+    let url = |url: &str| Some(Medium::Url(url.to_owned()));
+    let (image, page) = (image::RgbImage::new(1, 1), image::RgbImage::new(1, 1));
+    let media = [
+        (None, Media::Text(String::new())),
+        (url("/data/7.jpg"), Media::Image(image.clone())),
+        (url("https://host/photo?id=a.pdf"), Media::Image(image.clone())),
+        (url("/data/a.pdf#page=2"), Media::Page(page.clone())),
+        (url("/data/A.PDF"), Media::Page(page)),
+        (url("/data/film.mp4"), Media::Clip(vec![image.clone()])),
+        (url("https://host/film#t=1,2"), Media::Clip(vec![image.clone()])),
+        (Some(Medium::Frames("/data/film".into())), Media::Clip(vec![image])),
+    ];
+    for (medium, decoded) in media {
+        for text in [None, Some(""), Some("how many?")] {
+            let item = |instruction: Option<&str>| Item {
+                medium: medium.clone(),
+                words: ItemWords::Given {
+                    instruction: instruction.map(str::to_owned),
+                    text: text.map(str::to_owned),
+                },
+            };
+            let without = prompt(&decoded, item(None).words());
+            assert_eq!(item(None).own_instruction(), None);
+            for instruction in ["", IMAGE, PAGE, VIDEO, "Find it:"] {
+                let with = item(Some(instruction));
+                let expected = (prompt(&decoded, with.words()) != without).then_some(instruction);
+                assert_eq!(with.own_instruction(), expected, "{with:?}");
+            }
+        }
     }
 }

@@ -86,12 +86,8 @@ struct Entry {
 
 impl Entry {
     fn of(item: Item) -> Self {
-        let instruction = match &item.words {
-            ItemWords::Given { instruction, .. } => instruction.clone(),
-            ItemWords::Around { .. } => None,
-        };
         Self {
-            key: (item.identity(), instruction),
+            key: (item.identity(), item.own_instruction().map(str::to_owned)),
             item,
         }
     }

@@ -97,3 +97,28 @@ fn scores_that_are_there_stay_until_there_are_new_ones() {
     assert!(fs::read_to_string(&scores).expect("a file").contains("mrr"));
     assert_eq!(names().len(), before.len() + 1, "details.csv came to them");
 }
+
+#[test]
+fn a_medium_is_one_candidate_however_its_address_and_default_instruction_are_written() {
+    let world = World::new("");
+    let image = world.path().join("images/red_top_left.png");
+    let rows = format!(
+        r#"{{"query": {{"text": "a"}}, "positive": {{"url": "images/red_top_left.png"}}}}
+{{"query": {{"text": "b"}}, "positive": {{"url": "./images/red_top_left.png", "instruction": "Represent the given image."}}}}
+{{"query": {{"text": "c"}}, "positive": {{"url": "file://{}"}}}}
+"#,
+        image.display()
+    );
+    fs::write(world.path().join("pairs.jsonl"), rows).expect("a disk");
+    let mut command = sightstream(world.path());
+    command.args(["eval", "pairs.jsonl", "--model", MODEL, "--csv", "scores.csv"]);
+    let output = output(command);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(
+        stdout(&output).lines().next().expect("a head").ends_with(" of 1"),
+        "{}",
+        stdout(&output)
+    );
+    let scores = fs::read_to_string(world.path().join("scores.csv")).expect("a file");
+    assert!(scores.contains("global,mrr,1\n"), "{scores}");
+}

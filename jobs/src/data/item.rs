@@ -5,8 +5,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sightstream_model::processor::Words;
-use sightstream_model::reference::{Location, MediaReference, part_address};
+use sightstream_model::processor::prompt::{
+    DEFAULT_IMAGE_INSTRUCTION, DEFAULT_PAGE_INSTRUCTION, DEFAULT_VIDEO_INSTRUCTION,
+};
+use sightstream_model::reference::{Fragment, Location, MediaReference, part_address, split_part};
 use url::Url;
+
+/// How the names of video files end.
+pub(super) const VIDEO_EXTENSIONS: [&str; 6] = ["mp4", "webm", "mkv", "mov", "avi", "m4v"];
 
 /// One side of a pair: a medium, words, or both.
 #[derive(Debug, Clone, PartialEq)]
@@ -143,6 +149,19 @@ impl Item {
         Identity { medium, text }
     }
 
+    /// The instruction, unless the encoder is given the same without it: beside a text an empty one, and for a medium alone the
+    /// default of its kind, as far as its address tells the kind.
+    pub fn own_instruction(&self) -> Option<&str> {
+        let ItemWords::Given { instruction, text } = &self.words else {
+            return None;
+        };
+        let implied = match &self.medium {
+            Some(medium) if text.as_deref().unwrap_or_default().is_empty() => medium.default_instruction(),
+            _ => "",
+        };
+        instruction.as_deref().filter(|instruction| *instruction != implied)
+    }
+
     /// The item as a row of pairs has it. `None` where such a row cannot say it: pixels in the row itself or in a folder of
     /// frames, and words around a medium.
     pub fn to_row(&self) -> Option<ItemRow> {
@@ -186,6 +205,30 @@ impl Medium {
                 digest.iter().map(|byte| format!("{byte:02x}")).collect()
             }
             Self::Frames(folder) => folder.to_string_lossy().into_owned(),
+        }
+    }
+
+    /// The instruction that it has where none is given. What does not look like a video or a document is taken for an image.
+    fn default_instruction(&self) -> &'static str {
+        let url = match self {
+            Self::Url(url) => url,
+            Self::Bytes { .. } => return DEFAULT_IMAGE_INSTRUCTION,
+            Self::Frames(_) => return DEFAULT_VIDEO_INSTRUCTION,
+        };
+        let (address, part) = split_part(url);
+        let name = address.split('?').next().unwrap_or_default();
+        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        match part {
+            Some(Fragment::Time { .. }) => DEFAULT_VIDEO_INSTRUCTION,
+            Some(Fragment::Page(_)) => DEFAULT_PAGE_INSTRUCTION,
+            None if extension.eq_ignore_ascii_case("pdf") => DEFAULT_PAGE_INSTRUCTION,
+            None if VIDEO_EXTENSIONS
+                .iter()
+                .any(|video| extension.eq_ignore_ascii_case(video)) =>
+            {
+                DEFAULT_VIDEO_INSTRUCTION
+            }
+            None => DEFAULT_IMAGE_INSTRUCTION,
         }
     }
 

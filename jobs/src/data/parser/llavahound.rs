@@ -3,14 +3,11 @@
 use std::path::Path;
 
 use super::{ANSWER_VIDEO, FIND_VIDEO, Mode, Parser, WATCH_VIDEO, around, pair, required};
-use crate::data::item::{Item, ItemWords, Medium, Pair, Root, file_address};
+use crate::data::item::{Item, ItemWords, Medium, Pair, Root, VIDEO_EXTENSIONS, file_address};
 use crate::data::value::Value;
 
 /// Where the video goes.
 const VIDEO: &str = "<video>";
-
-/// The extensions of videos, where a row names one without.
-const EXTENSIONS: [&str; 6] = ["mp4", "webm", "mkv", "mov", "avi", "m4v"];
 
 pub(super) fn caption(parser: &Parser, values: &Value) -> Result<Pair, String> {
     let (request, caption) = turns(values)?;
@@ -66,13 +63,13 @@ fn video(root: &Root, name: &str) -> Result<Medium, String> {
     if path.is_file() || Path::new(name).extension().is_some() {
         return Ok(Medium::Url(resolved));
     }
-    let with_extension = EXTENSIONS.iter().map(|extension| path.with_extension(extension));
+    let with_extension = VIDEO_EXTENSIONS.iter().map(|extension| path.with_extension(extension));
     match with_extension.into_iter().find(|path| path.is_file()) {
         Some(path) => file_address(&path).map(Medium::Url),
         None => Err(format!(
             "`video`: {}: there is no such folder of frames, and no file of that name ({})",
             path.display(),
-            EXTENSIONS.join(", ")
+            VIDEO_EXTENSIONS.join(", ")
         )),
     }
 }
