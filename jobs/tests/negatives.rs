@@ -175,17 +175,49 @@ fn what_cannot_be_read_is_counted_and_too_much_of_it_leaves_no_file() {
 }
 
 #[test]
-fn a_search_elsewhere_serves_as_well() {
-    struct Elsewhere;
-    impl Search for Elsewhere {
-        fn nearest(&self, queries: &[Vec<f32>], count: usize) -> Result<Vec<Vec<Neighbour>>, JobError> {
-            let neighbour = |number: usize| Neighbour {
-                item: Item::text(format!("{number} found"), Some("Look.")),
-                score: 1.0 - number as f32 / 10.0,
+fn rows_with_a_positive_that_cannot_be_read_are_left_out_whatever_is_searched() {
+    let folder = folder();
+    let rows: [(&str, &[&str], &[&str]); 3] = [("0", &["1"], &[]), ("2", &["3", "red"], &[]), ("4", &["5"], &[])];
+    let dataset = dataset(&folder, &rows);
+    let corpus = corpus(&dataset);
+    let searches: [&dyn Search; 2] = [&corpus, &Elsewhere];
+    for search in searches {
+        for max_positive_share in [None, Some(2.0)] {
+            let output = folder.path().join("mined.jsonl");
+            let options = MineOptions {
+                max_positive_share,
+                ..options(1)
             };
-            Ok(queries.iter().map(|_| (0..count).map(neighbour).collect()).collect())
+            let error = mine(&dataset, &angles, search, &output, &options, &mut |_| {}).expect_err("a third is bad");
+            assert!(error.to_string().contains("1 of 3 rows could not be read"), "{error}");
+            assert!(!output.exists());
+            let options = MineOptions {
+                max_bad_share: 0.4,
+                ..options
+            };
+            let mined = mine(&dataset, &angles, search, &output, &options, &mut |_| {}).expect("mined");
+            assert_eq!((mined.rows, mined.bad_rows), (2, 1));
+            assert_eq!(mined.reasons, ["`red` is no number"]);
+            fs::remove_file(&output).expect("it is there");
         }
     }
+}
+
+/// Finds what no row names.
+struct Elsewhere;
+
+impl Search for Elsewhere {
+    fn nearest(&self, queries: &[Vec<f32>], count: usize) -> Result<Vec<Vec<Neighbour>>, JobError> {
+        let neighbour = |number: usize| Neighbour {
+            item: Item::text(format!("{number} found"), Some("Look.")),
+            score: 1.0 - number as f32 / 10.0,
+        };
+        Ok(queries.iter().map(|_| (0..count).map(neighbour).collect()).collect())
+    }
+}
+
+#[test]
+fn a_search_elsewhere_serves_as_well() {
     let folder = folder();
     let dataset = dataset(&folder, &[("0", &["1"], &[])]);
     let output = folder.path().join("mined.jsonl");

@@ -58,16 +58,7 @@ fn rows_that_cannot_be_read_are_left_out_up_to_a_share() {
             "--output",
             "hard.jsonl",
         ]);
-        command.args([
-            "--max-score-ratio",
-            "2",
-            "--skip-top",
-            "1",
-            "--max-bad-share",
-            share,
-            "--model",
-            MODEL,
-        ]);
+        command.args(["--skip-top", "1", "--max-bad-share", share, "--model", MODEL]);
         output(command)
     };
     let refused = mine("0.01");

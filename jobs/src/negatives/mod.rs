@@ -217,7 +217,8 @@ impl MineOptions {
         Ok(done)
     }
 
-    /// The score above which a neighbour of each query is left out.
+    /// The score above which a neighbour of each query is left out; or why the row is, where a positive of it cannot be read. What the
+    /// search knows was read before.
     fn limits(
         &self,
         pairs: &[Pair],
@@ -225,9 +226,6 @@ impl MineOptions {
         vectors: &dyn Vectors,
         search: &dyn Search,
     ) -> Result<Vec<Result<f32, String>>, JobError> {
-        let Some(share) = self.max_positive_share else {
-            return Ok(pairs.iter().map(|_| Ok(f32::INFINITY)).collect());
-        };
         let positives: Vec<&Item> = pairs.iter().flat_map(|pair| &pair.positives).collect();
         let mut known: Vec<Option<Vec<f32>>> = positives.iter().map(|item| search.vector(&item.identity())).collect();
         let unknown: Vec<&Item> = positives
@@ -250,7 +248,7 @@ impl MineOptions {
             for vector in own {
                 best = best.max(query.iter().zip(vector?).map(|(a, b)| a * b).sum());
             }
-            Ok(share * best)
+            Ok(self.max_positive_share.map_or(f32::INFINITY, |share| share * best))
         });
         Ok(limits.collect())
     }
