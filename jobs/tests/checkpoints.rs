@@ -10,11 +10,11 @@ use std::process::Command;
 
 use candle_core::DType;
 use fake::Fake;
-use harness::{Log, Run, batches, folder, latest, names, options, rest, settings, whole};
-use serde_json::json;
+use harness::{GO, Log, Run, batches, folder, latest, names, options, rest, settings, whole};
+use serde_json::{Value, json};
 use sightstream_jobs::JobError;
 use sightstream_jobs::train::checkpoint::{Checkpoint, Checkpoints, Saved};
-use sightstream_jobs::train::trainer::{TrainOptions, Trainer};
+use sightstream_jobs::train::trainer::{Report, StepReport, TrainOptions, Trainer};
 
 type Result = std::result::Result<(), JobError>;
 
@@ -284,4 +284,46 @@ fn a_folder_that_cannot_be_made_is_named() {
         .expect_err("a file is no folder")
         .to_string();
     assert!(error.contains("file/run"), "{error}");
+}
+
+/// Looks at what is there when it is told.
+struct Order<'a> {
+    checkpoints: &'a Checkpoints,
+    reported: u64,
+    told: Vec<String>,
+}
+
+impl Report for Order<'_> {
+    fn step(&mut self, step: &StepReport) {
+        self.reported = step.step;
+    }
+
+    fn saving(&mut self, step: u64) {
+        let there = self.checkpoints.steps().expect("the folder is there");
+        assert_eq!((self.reported, there.contains(&step)), (step, false));
+        self.told.push(format!("saving {step}"));
+    }
+
+    fn saved(&mut self, step: u64, _: &Path) {
+        let there = self.checkpoints.steps().expect("the folder is there");
+        assert!(there.contains(&step));
+        self.told.push(format!("saved {step}"));
+    }
+}
+
+#[test]
+fn reports_can_be_made_to_last_before_a_checkpoint_is_there() -> Result {
+    let folder = folder();
+    let model = Fake::new(5, DType::F32);
+    let checkpoints = Checkpoints::open(folder.path(), None)?;
+    let mut order = Order {
+        checkpoints: &checkpoints,
+        reported: 0,
+        told: Vec::new(),
+    };
+    let mut trainer = Trainer::new(&model, &model, &checkpoints, options(10), settings())?;
+    trainer.run(&mut batches(&Value::Null), &mut order, &GO)?;
+    let expected = [4, 8, 10].map(|step| [format!("saving {step}"), format!("saved {step}")]);
+    assert_eq!(order.told, expected.concat());
+    Ok(())
 }

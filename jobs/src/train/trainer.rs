@@ -53,6 +53,10 @@ pub trait Report {
     /// A step was done.
     fn step(&mut self, step: &StepReport);
 
+    /// A checkpoint is about to be written. What was reported so far has to outlast it: a run that goes on after the checkpoint does
+    /// not report it again.
+    fn saving(&mut self, _step: u64) {}
+
     /// A checkpoint was written.
     fn saved(&mut self, _step: u64, _folder: &Path) {}
 }
@@ -325,6 +329,7 @@ impl<'a> Trainer<'a> {
         {
             return Ok(Some(path.clone()));
         }
+        report.saving(self.state.step);
         let path = self.checkpoints.write(&self.state, &self.optimiser, self.saved)?;
         report.saved(self.state.step, &path);
         self.last_checkpoint = Some((self.state.step, path.clone()));

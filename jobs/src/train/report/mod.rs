@@ -107,13 +107,21 @@ impl Reports {
         self.csv.rows()
     }
 
+    /// Brings the steps so far to the disk: those that a checkpoint comes after must not be lost with the machine.
+    ///
+    /// # Errors
+    /// [`JobError::Io`].
+    pub fn sync(&self) -> Result<(), JobError> {
+        self.csv.sync()?;
+        self.events.sync()
+    }
+
     /// Draws `loss.png`, and makes all files durable.
     ///
     /// # Errors
     /// [`JobError::Io`].
     pub fn finish(&mut self) -> Result<(), JobError> {
-        self.csv.sync()?;
-        self.events.sync()?;
+        self.sync()?;
         if self.rows().is_empty() {
             return Ok(());
         }
