@@ -50,6 +50,30 @@ fn a_run_from_scratch_learns_and_leaves_a_checkpoint_that_loads() {
 }
 
 #[test]
+fn a_checkpoint_has_the_image_sizes_that_it_was_trained_with() {
+    let world = World::new(&(from_scratch() + "max_steps: 3\nmin_pixels: 784\nmax_pixels: 1568\n"));
+    let output = output(world.train());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    for folder in ["", "checkpoint-3"] {
+        let file = world.run().join(folder).join("preprocessor_config.json");
+        let config: Value = serde_json::from_slice(&fs::read(file).expect("a file")).expect("JSON");
+        assert_eq!(
+            (&config["min_pixels"], &config["max_pixels"]),
+            (&784.into(), &1568.into())
+        );
+    }
+    let flags: [&[&str]; 3] = [&[], &["--max-pixels", "1568"], &["--max-pixels", "3136"]];
+    let vectors = flags.map(|flags| {
+        let mut command = sightstream(world.path());
+        command.args(["embed", "images/red_top_left.png", "--model", "run"]);
+        command.args(flags);
+        vector(&json_lines(&super::common::output(command))[0])
+    });
+    assert_eq!(vectors[0], vectors[1]);
+    assert_ne!(vectors[0], vectors[2]);
+}
+
+#[test]
 fn the_log_tells_how_it_goes_and_json_logs_are_json_throughout() {
     let world = World::new(&(adapter() + "max_steps: 6\nlogging_steps: 2\n"));
     let mut command = world.train();

@@ -8,9 +8,10 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sightstream_model::checkpoint::CheckpointFiles;
 use sightstream_model::encoder::DtypeChoice;
+use sightstream_model::processor::ProcessorOverrides;
 
 use super::tensors::{Planned, bytes, planned, stored, write_file};
 use crate::error::JobError;
@@ -25,11 +26,13 @@ const INDEX: &str = "model.safetensors.index.json";
 /// The file without which a directory is no checkpoint.
 const CONFIG: &str = "config.json";
 
+/// Says how images become patches.
+const PREPROCESSOR: &str = "preprocessor_config.json";
+
 /// What else a checkpoint may have, for this program or others.
-const SMALL_FILES: [&str; 12] = [
+const SMALL_FILES: [&str; 11] = [
     "tokenizer.json",
     "tokenizer_config.json",
-    "preprocessor_config.json",
     "video_preprocessor_config.json",
     "processor_config.json",
     "generation_config.json",
@@ -48,14 +51,17 @@ pub struct CheckpointOptions {
     pub dtype: Option<DtypeChoice>,
     /// Weights are cut into files of at most so many bytes, or of one tensor that is larger.
     pub shard_bytes: u64,
+    /// How large the images are that the weights were trained with, where that is not what the checkpoint says.
+    pub pixels: ProcessorOverrides,
 }
 
 impl Default for CheckpointOptions {
-    /// Types as they are, and files of 5 GB as transformers makes them.
+    /// Types and sizes of images as they are, and files of 5 GB as transformers makes them.
     fn default() -> Self {
         Self {
             dtype: None,
             shard_bytes: 5_000_000_000,
+            pixels: ProcessorOverrides::default(),
         }
     }
 }
@@ -202,6 +208,9 @@ fn write(
             write_small(directory, file, &content)?;
         }
     }
+    if let Some(content) = preprocessor(base.read(PREPROCESSOR)?.as_deref(), options.pixels)? {
+        write_small(directory, PREPROCESSOR, &content)?;
+    }
     let config = base.read_required(CONFIG)?;
     match options.dtype {
         Some(dtype) => write_small(directory, CONFIG, &retyped(&config, dtype)?)?,
@@ -247,6 +256,27 @@ fn retyped(config: &[u8], dtype: DtypeChoice) -> Result<Vec<u8>, JobError> {
         }
     }
     Ok(pretty(&config))
+}
+
+/// `preprocessor_config.json` with these limits, under the names that older and newer transformers read them by.
+fn preprocessor(content: Option<&[u8]>, pixels: ProcessorOverrides) -> Result<Option<Vec<u8>>, JobError> {
+    let limits = [
+        ("min_pixels", "shortest_edge", pixels.min_pixels),
+        ("max_pixels", "longest_edge", pixels.max_pixels),
+    ];
+    if limits.iter().all(|(.., limit)| limit.is_none()) {
+        return Ok(content.map(<[u8]>::to_vec));
+    }
+    let mut config: Map<String, Value> = serde_json::from_slice(content.unwrap_or(b"{}"))
+        .map_err(|error| JobError::Config(format!("{PREPROCESSOR}: {error}")))?;
+    for (name, edge, limit) in limits {
+        let Some(limit) = limit else { continue };
+        config.insert(name.to_string(), limit.into());
+        if let Some(value) = config.get_mut("size").and_then(|size| size.get_mut(edge)) {
+            *value = limit.into();
+        }
+    }
+    Ok(Some(pretty(&config.into())))
 }
 
 fn pretty(value: &Value) -> Vec<u8> {

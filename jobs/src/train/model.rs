@@ -31,6 +31,7 @@ pub struct ModelPlan {
     files: CheckpointFiles,
     config: Config,
     processor: Arc<Processor>,
+    pixels: ProcessorOverrides,
     training: Training,
     seed: u64,
     gradient_checkpointing: bool,
@@ -56,6 +57,7 @@ pub struct RunModel {
     files: CheckpointFiles,
     adapter: Option<PeftConfig>,
     dtype: DtypeChoice,
+    pixels: ProcessorOverrides,
 }
 
 impl ModelPlan {
@@ -81,11 +83,11 @@ impl ModelPlan {
                 }
             },
         };
-        let overrides = ProcessorOverrides {
+        let pixels = ProcessorOverrides {
             min_pixels: config.min_pixels,
             max_pixels: config.max_pixels,
         };
-        let processor = Processor::load(&files, &overrides)?;
+        let processor = Processor::load(&files, &pixels)?;
         let sizes = Config::from_json(&files.read_required("config.json")?)?;
         check_agreement(&files, &sizes, processor.config())?;
         let dtype = config.dtype.unwrap_or(match device.is_cpu() {
@@ -96,6 +98,7 @@ impl ModelPlan {
             files,
             config: sizes,
             processor: Arc::new(processor),
+            pixels,
             training,
             seed: config.seed,
             gradient_checkpointing: config.gradient_checkpointing,
@@ -183,6 +186,7 @@ impl ModelPlan {
             files: self.files,
             adapter,
             dtype: self.dtype,
+            pixels: self.pixels,
         })
     }
 }
@@ -211,6 +215,7 @@ impl Saved for RunModel {
         let tensors = tensors.map(|(name, tensor)| (name.to_string(), tensor.detach()));
         let options = CheckpointOptions {
             dtype: Some(self.dtype),
+            pixels: self.pixels,
             ..CheckpointOptions::default()
         };
         write_checkpoint(folder, &self.files, tensors, &options).map(|_| ())
