@@ -88,6 +88,7 @@ fn write(folder: &Path, base: &str, use_dora: bool, modules: &[&str]) -> Outcome
     let options = CheckpointOptions {
         dtype: Some(DtypeChoice::F32),
         shard_bytes: 200_000,
+        ..CheckpointOptions::default()
     };
     merge(&merged, &files, &options)?;
 
