@@ -24,6 +24,12 @@ pub fn files(folder: &Path) -> Vec<Kind> {
             "corrupt",
             "no PDF document can be read in it",
         ),
+        refused(
+            "page-of-endless-dashes",
+            &file(folder, "dashes.pdf", dashes().as_bytes()),
+            "decode_memory",
+            "decoding takes too much memory",
+        ),
         unsupported(
             "pdf-with-password",
             &copy("password.pdf", "model/tests/documents/password.pdf"),
@@ -61,6 +67,18 @@ pub fn files(folder: &Path) -> Vec<Kind> {
         medium("page", &format!("{report}#page=2"), End::Arrives),
         medium("span-of-a-film", &format!("{film}#t=1,2"), End::Arrives),
     ]
+}
+
+/// A page of one line, whose dashes are so short that they take gigabytes.
+fn dashes() -> String {
+    let line = "1 w [0.000002] 0 d 0 50 m 200 50 l S";
+    let page = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 100] /Contents 4 0 R /Resources << >> >>";
+    format!(
+        "%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n2 0 obj\n<< /Type /Pages /Count 1 /Kids [3 0 R] >>\nendobj\n\
+         3 0 obj\n{page}\nendobj\n4 0 obj\n<< /Length {} >>\nstream\n{line}\nendstream\nendobj\n\
+         trailer\n<< /Size 5 /Root 1 0 R >>\n%%EOF\n",
+        line.len()
+    )
 }
 
 /// A file of a source that FFmpeg has, as it is encoded by `codec`.
