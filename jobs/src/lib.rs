@@ -3,7 +3,8 @@
 //! One training step, in the order in which it happens: [`data`] draws rows and prepares them as [`Example`]s, [`twin`] encodes
 //! them with a graph, [`objective`] turns vectors into a loss and its gradients, [`optimiser`] moves the parameters, and [`train`]
 //! repeats this, reports it, and keeps checkpoints. [`adapter`] writes what came of it, [`eval`] ranks with it. [`scenes`] draws the
-//! data that the demo checkpoint learns from, [`negatives`] finds what a query should not be taken for. Files that are whole or absent come of [`whole`].
+//! data that the demo checkpoint learns from, [`negatives`] finds what a query should not be taken for. Files that are whole or absent
+//! come of [`whole`].
 
 pub mod adapter;
 pub mod data;

@@ -69,7 +69,7 @@ impl WholeFile {
         let failed = failure(&self.path);
         self.file.sync_all().map_err(&failed)?;
         aside.persist(&target).map_err(|error| failed(error.error))?;
-        sync_folder(place(&target).0)
+        sync(place(&target).0)
     }
 }
 
@@ -130,11 +130,11 @@ pub fn whole_directory<T>(directory: &Path, write: impl FnOnce(&Path) -> Result<
         .tempdir_in(folder)
         .map_err(&failed)?;
     let written = write(aside.path())?;
-    sync_folder(aside.path())?;
+    sync(aside.path())?;
     fs::rename(aside.path(), directory).map_err(&failed)?;
     // It has another name now: there is nothing left to clean up.
     let _ = aside.keep();
-    sync_folder(folder)?;
+    sync(folder)?;
     Ok(written)
 }
 
@@ -145,10 +145,10 @@ fn place(path: &Path) -> (&Path, String) {
     (folder.unwrap_or(Path::new(".")), name.into_owned())
 }
 
-/// Until then a renamed file may have its old name after a crash.
-fn sync_folder(folder: &Path) -> Result<(), JobError> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(failure(folder))
+/// Brings a file, or the names in a folder, to the disk. Until then a renamed file may have its old name after a crash.
+pub(crate) fn sync(path: &Path) -> Result<(), JobError> {
+    let synced = File::open(path).and_then(|opened| opened.sync_all());
+    synced.map_err(failure(path))
 }
 
 /// Why something at `path` could not be read or written.

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::data::{Dataset, Identity, Item, Pair, PairWriter, Vectors};
 use crate::error::JobError;
+use crate::whole::failure;
 pub use corpus::Corpus;
 
 /// How many reasons of items and rows that were left out are kept.
@@ -107,10 +108,7 @@ pub fn mine(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Mined, JobError> {
     options.validate()?;
-    let absolute = std::path::absolute(output).map_err(|source| JobError::Io {
-        path: output.to_owned(),
-        source,
-    })?;
+    let absolute = std::path::absolute(output).map_err(failure(output))?;
     let folder = absolute.parent().unwrap_or(Path::new("/"));
     let mut writer = PairWriter::create(output)?;
     let mut mined = Mined::default();

@@ -105,11 +105,7 @@ impl InfoNce {
             };
             table.hits += usize::from(of_query.iter().enumerate().all(beaten));
             for (column, score) in scores.iter_mut().enumerate() {
-                *score = if self.counts(column, right, alike) {
-                    f64::from(of_query[column]) * scale
-                } else {
-                    f64::NEG_INFINITY
-                };
+                *score = self.score(of_query[column], column, right, alike);
             }
             table.loss += weight * cross_entropy(&mut scores, right);
             for (gradient, share) in table.gradient[here].iter_mut().zip(&scores) {
@@ -121,11 +117,7 @@ impl InfoNce {
             for right in 0..rows {
                 let column = right * targets_per_query;
                 for (row, score) in scores.iter_mut().enumerate() {
-                    *score = if self.counts(row * targets_per_query, column, alike) {
-                        f64::from(products[row * columns + column]) * scale
-                    } else {
-                        f64::NEG_INFINITY
-                    };
+                    *score = self.score(products[row * columns + column], row * targets_per_query, column, alike);
                 }
                 table.loss += weight * cross_entropy(&mut scores, right);
                 for (row, share) in scores.iter().enumerate() {
@@ -136,11 +128,15 @@ impl InfoNce {
         table
     }
 
-    /// Whether a target takes part where `right` is the one to find: the softmax gives one at minus infinity nothing.
-    fn counts(&self, target: usize, right: usize, alike: Alike<'_>) -> bool {
+    /// The score of a target where `right` is the one to find. One that is as right is no negative: at minus infinity the softmax
+    /// gives it nothing.
+    fn score(&self, product: f32, target: usize, right: usize, alike: Alike<'_>) -> f64 {
         let is_as_right =
             alike.is_same_row(target, right) || self.mask_duplicates && alike.says[target] == alike.says[right];
-        target == right || !is_as_right
+        match target != right && is_as_right {
+            true => f64::NEG_INFINITY,
+            false => f64::from(product) * (1.0 / self.temperature),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::split::{Case, TestSet};
 use super::training::{IMAGE, PAGE, TRAINING_SETS, VIDEO, file, scenes};
 use super::world::Family;
 use crate::error::JobError;
+use crate::whole::failure;
 
 /// Draws all training sets: a pairs file each, and the media in a folder for each family.
 ///
@@ -119,10 +120,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn make_folder(folder: &Path) -> Result<(), JobError> {
-    fs::create_dir_all(folder).map_err(|source| JobError::Io {
-        path: folder.into(),
-        source,
-    })
+    fs::create_dir_all(folder).map_err(failure(folder))
 }
 
 fn write_lines(path: &Path, rows: &[impl Serialize]) -> Result<(), JobError> {
@@ -130,8 +128,5 @@ fn write_lines(path: &Path, rows: &[impl Serialize]) -> Result<(), JobError> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), JobError> {
-    fs::write(path, bytes).map_err(|source| JobError::Io {
-        path: path.into(),
-        source,
-    })
+    fs::write(path, bytes).map_err(failure(path))
 }

@@ -9,6 +9,7 @@ use candle_core::Device;
 use super::state::TrainerState;
 use crate::error::JobError;
 use crate::optimiser::AdamW;
+use crate::whole::{failure, sync};
 
 /// A model that can be written to a folder.
 pub trait Saved {
@@ -55,9 +56,9 @@ impl Checkpoints {
             let message = "`save_total_limit` is 0: a run keeps one checkpoint at least. Leave it out to keep all";
             return Err(JobError::Config(message.to_owned()));
         }
-        fs::create_dir_all(folder).map_err(at(folder))?;
+        fs::create_dir_all(folder).map_err(failure(folder))?;
         let path = folder.join(".lock");
-        let lock = File::create(&path).map_err(at(&path))?;
+        let lock = File::create(&path).map_err(failure(&path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -115,7 +116,7 @@ impl Checkpoints {
                 self.folder.join(format!("abandoned-{}", name_of(later))),
             );
             remove(&aside)?;
-            fs::rename(&path, &aside).map_err(at(&path))?;
+            fs::rename(&path, &aside).map_err(failure(&path))?;
             tracing::info!(
                 checkpoint = %path.display(),
                 aside = %aside.display(),
@@ -142,9 +143,9 @@ impl Checkpoints {
         let replaced = self.folder.join(format!(".{}.replaced", name_of(state.step)));
         if path.exists() {
             // A folder cannot be renamed onto another one. A stop in between is mended at the next start.
-            fs::rename(&path, &replaced).map_err(at(&path))?;
+            fs::rename(&path, &replaced).map_err(failure(&path))?;
         }
-        fs::rename(&partial, &path).map_err(at(&path))?;
+        fs::rename(&partial, &path).map_err(failure(&path))?;
         sync(&self.folder)?;
         remove(&replaced)?;
         self.clear_oldest(state.step)?;
@@ -160,7 +161,7 @@ impl Checkpoints {
     pub fn publish(&self, model: &dyn Saved) -> Result<(), JobError> {
         let partial = self.folder.join(".final.partial");
         remove(&partial)?;
-        fs::create_dir(&partial).map_err(at(&partial))?;
+        fs::create_dir(&partial).map_err(failure(&partial))?;
         model.write(&partial)?;
         sync_all(&partial)?;
         // Last the files that make a folder look like a model.
@@ -168,7 +169,7 @@ impl Checkpoints {
         names.sort_by_key(|name| name == "config.json" || name == "adapter_config.json");
         for name in names {
             let to = self.folder.join(&name);
-            fs::rename(partial.join(&name), &to).map_err(at(&to))?;
+            fs::rename(partial.join(&name), &to).map_err(failure(&to))?;
         }
         remove(&partial)?;
         sync(&self.folder)
@@ -193,7 +194,7 @@ impl Checkpoints {
                 if original.exists() {
                     remove(&path)?;
                 } else {
-                    fs::rename(&path, &original).map_err(at(&original))?;
+                    fs::rename(&path, &original).map_err(failure(&original))?;
                 }
             }
         }
@@ -208,7 +209,7 @@ impl Checkpoints {
         for step in others.iter().take((others.len() + 1).saturating_sub(limit)) {
             // Renamed first: a folder that loses its files one by one must not look whole.
             let going = self.folder.join(format!(".{}.removed.partial", name_of(*step)));
-            fs::rename(self.path(*step), &going).map_err(at(&going))?;
+            fs::rename(self.path(*step), &going).map_err(failure(&going))?;
             remove(&going)?;
         }
         Ok(())
@@ -222,7 +223,7 @@ impl Checkpoint {
     /// [`JobError::Io`] and [`JobError::Config`] for a folder that is none.
     pub fn open(path: &Path) -> Result<Self, JobError> {
         let file = path.join(STATE);
-        let text = fs::read_to_string(&file).map_err(at(&file))?;
+        let text = fs::read_to_string(&file).map_err(failure(&file))?;
         let state = TrainerState::from_json(&text)
             .map_err(|reason| JobError::Config(format!("{} is not the state of a run: {reason}", file.display())))?;
         Ok(Self {
@@ -249,12 +250,12 @@ impl Checkpoint {
 }
 
 fn write_all(folder: &Path, state: &TrainerState, optimiser: &AdamW, model: &dyn Saved) -> Result<(), JobError> {
-    fs::create_dir(folder).map_err(at(folder))?;
+    fs::create_dir(folder).map_err(failure(folder))?;
     model.write(folder)?;
     candle_core::safetensors::save(&optimiser.state()?, folder.join(OPTIMISER))?;
     let path = folder.join(STATE);
-    let mut file = File::create(&path).map_err(at(&path))?;
-    file.write_all(state.to_json().as_bytes()).map_err(at(&path))?;
+    let mut file = File::create(&path).map_err(failure(&path))?;
+    file.write_all(state.to_json().as_bytes()).map_err(failure(&path))?;
     sync_all(folder)
 }
 
@@ -267,13 +268,9 @@ fn sync_all(folder: &Path) -> Result<(), JobError> {
     sync(folder)
 }
 
-fn sync(path: &Path) -> Result<(), JobError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(at(path))
-}
-
 fn remove(folder: &Path) -> Result<(), JobError> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(folder)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failure(folder)(error)),
         _ => Ok(()),
     }
 }
@@ -281,8 +278,8 @@ fn remove(folder: &Path) -> Result<(), JobError> {
 /// The names in a folder that are text: others are nobody's here.
 fn names(folder: &Path) -> Result<Vec<String>, JobError> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(at(folder))? {
-        names.extend(entry.map_err(at(folder))?.file_name().into_string().ok());
+    for entry in fs::read_dir(folder).map_err(failure(folder))? {
+        names.extend(entry.map_err(failure(folder))?.file_name().into_string().ok());
     }
     names.sort_unstable();
     Ok(names)
@@ -298,11 +295,4 @@ fn step_of(name: &str) -> Option<u64> {
         .parse()
         .ok()
         .filter(|&step| name_of(step) == name)
-}
-
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> JobError {
-    move |source| JobError::Io {
-        path: path.to_owned(),
-        source,
-    }
 }

@@ -18,6 +18,7 @@ use crate::adapter::{CheckpointOptions, PeftConfig, write_adapter, write_checkpo
 use crate::embed::Embed;
 use crate::error::JobError;
 use crate::twin::{AdapterOptions, Trainable, Twin, settled_peft_name};
+use crate::whole::failure;
 
 /// What says how an adapter is applied.
 const ADAPTER_CONFIG: &str = "adapter_config.json";
@@ -126,7 +127,7 @@ impl ModelPlan {
             return Ok(model);
         };
         let path = adapter.directory().join(ADAPTER_CONFIG);
-        let config = fs::read(&path).map_err(|source| JobError::Io { path, source })?;
+        let config = fs::read(&path).map_err(failure(&path))?;
         let mut hash = Sha256::new_with_prefix(config);
         let mut tensors: Vec<_> = adapter.tensors().collect();
         tensors.sort_by_key(|(name, ..)| *name);
@@ -231,10 +232,7 @@ fn scratch_files(scratch: &FromScratch) -> Result<CheckpointFiles, JobError> {
     ];
     let mut files = BTreeMap::new();
     for (name, path) in named {
-        let content = std::fs::read(path).map_err(|source| JobError::Io {
-            path: path.clone(),
-            source,
-        })?;
+        let content = std::fs::read(path).map_err(failure(path))?;
         files.insert(name.to_string(), content);
     }
     Ok(CheckpointFiles::without_weights("from_scratch", files))

@@ -5,7 +5,7 @@ use image::RgbImage;
 use super::canvas::Canvas;
 use super::palette::{ground, shade};
 use super::shapes::thing;
-use super::{PATCH, about};
+use super::{PATCH, off_grid};
 use crate::scenes::dice::Dice;
 use crate::scenes::world::Combination;
 
@@ -29,7 +29,7 @@ pub fn motion(scene: &Combination, dice: &mut Dice) -> Vec<RgbImage> {
     let begin = dice.pick(&[1.0, 2.0]);
     let (x, y) = (dice.pick(&[2.0, 3.0, 4.0]), dice.pick(&[2.0, 3.0, 4.0]));
     let corner = dice.below(4) as usize;
-    let (off_x, off_y) = (about(1, dice), about(1, dice));
+    let (off_x, off_y) = (off_grid(dice), off_grid(dice));
     let frame = |index: usize| {
         // The encoder takes two frames at a time: they are alike.
         let step = index / 2;

@@ -19,9 +19,9 @@ use super::world::{Family, Scene};
 /// many times the pairs before it knows a shape again.
 const PATCH: f32 = 14.0;
 
-/// Up to so many pixels to either side.
-fn about(pixels: i32, dice: &mut Dice) -> f32 {
-    dice.hundredths(-100 * pixels, 100 * pixels)
+/// Up to a pixel to either side.
+fn off_grid(dice: &mut Dice) -> f32 {
+    dice.hundredths(-100, 100)
 }
 
 /// What a scene looks like.

@@ -5,7 +5,7 @@ use image::RgbImage;
 use super::canvas::{Canvas, Colour};
 use super::palette::{ground, shade, texture_of};
 use super::shapes::{ring, thing};
-use super::{PATCH, about};
+use super::{PATCH, off_grid};
 use crate::scenes::dice::Dice;
 use crate::scenes::world::Combination;
 
@@ -30,7 +30,7 @@ pub fn objects(scene: &Combination, dice: &mut Dice) -> RgbImage {
     let colour = shade(scene.named("colour"), dice);
     let patches = (canvas.width() / PATCH, canvas.height() / PATCH);
     for (across, down) in places(scene.named("count"), scene.named("position"), patches, dice) {
-        let at = (across * PATCH + about(1, dice), down * PATCH + about(1, dice));
+        let at = (across * PATCH + off_grid(dice), down * PATCH + off_grid(dice));
         let size = dice.hundredths(1200, 1350);
         thing(&mut canvas, scene.named("shape"), at, size, colour);
     }
@@ -68,7 +68,7 @@ fn places(count: &str, position: &str, (columns, rows): (f32, f32), dice: &mut D
 /// What a background has in a second shade of its colour.
 fn texture(canvas: &mut Canvas, name: &str, base: Colour, dice: &mut Dice) {
     let second = texture_of(base, dice);
-    let begin = (about(1, dice), about(1, dice));
+    let begin = (off_grid(dice), off_grid(dice));
     match name {
         "stripes" => upright_stripes(canvas, begin.0, PATCH, second),
         "checks" => checks(canvas, (begin.0 - PATCH, begin.1 - PATCH), PATCH, second),
