@@ -29,9 +29,11 @@ pub enum Source<'a> {
 enum Kind {
     Embedding,
     Weight,
-    /// Of the language model's queries or keys.
-    PositionBias,
-    Bias,
+    /// So many numbers in front are drawn, of this width: those of queries and keys (see [`super::Twin::random`]).
+    Bias {
+        drawn: usize,
+        width: f32,
+    },
     NormWeight,
 }
 
@@ -142,9 +144,13 @@ impl<'a> Builder<'a> {
     fn bias(&mut self, tower: Tower, name: &str, size: usize, biased: bool) -> Result<Option<Tensor>, JobError> {
         biased
             .then(|| {
-                let is_position = tower == Tower::Text && (is_named(name, "q_proj") || is_named(name, "k_proj"));
-                let kind = if is_position { Kind::PositionBias } else { Kind::Bias };
-                self.tensor(tower, &format!("{name}.bias"), &[size], kind)
+                let (drawn, width) = match tower {
+                    Tower::Text if is_named(name, "q_proj") || is_named(name, "k_proj") => (size, 1.0),
+                    // Queries, keys and values, one behind the other.
+                    Tower::Vision if is_named(name, "qkv") => (size / 3 * 2, 2.0),
+                    _ => (0, 0.0),
+                };
+                self.tensor(tower, &format!("{name}.bias"), &[size], Kind::Bias { drawn, width })
             })
             .transpose()
     }
@@ -166,8 +172,11 @@ impl<'a> Builder<'a> {
                         let inputs: usize = shape[1..].iter().product();
                         normal(random, 1.0 / (inputs as f32).sqrt(), count)
                     }
-                    Kind::PositionBias => normal(random, 1.0, count),
-                    Kind::Bias => vec![0.0; count],
+                    Kind::Bias { drawn, width } => {
+                        let mut numbers = normal(random, width, drawn);
+                        numbers.resize(count, 0.0);
+                        numbers
+                    }
                     Kind::NormWeight => vec![1.0; count],
                 };
                 Tensor::from_vec(numbers, shape, &self.device)?.to_dtype(self.dtype)?

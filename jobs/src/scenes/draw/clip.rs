@@ -45,6 +45,7 @@ pub fn motion(scene: &Combination, dice: &mut Dice) -> Vec<RgbImage> {
             _ => ((x, y), 1.2, step.is_multiple_of(2)),
         };
         let mut canvas = Canvas::new(SIDE, SIDE, base);
+        canvas.light();
         let at = (across * PATCH + off_x, down * PATCH + off_y);
         if seen {
             thing(&mut canvas, scene.named("shape"), at, scale * size, colour);

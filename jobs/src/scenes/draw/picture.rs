@@ -27,6 +27,7 @@ pub fn objects(scene: &Combination, dice: &mut Dice) -> RgbImage {
     let base = ground(scene.named("background"), dice);
     let mut canvas = Canvas::new(width, height, base);
     texture(&mut canvas, scene.named("texture"), base, dice);
+    canvas.light();
     let colour = shade(scene.named("colour"), dice);
     let patches = (canvas.width() / PATCH, canvas.height() / PATCH);
     for (across, down) in places(scene.named("count"), scene.named("position"), patches, dice) {
