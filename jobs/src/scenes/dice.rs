@@ -14,6 +14,13 @@ impl Dice {
         Self(ChaCha8Rng::from_seed(Sha256::digest(name).into()))
     }
 
+    /// Choices apart from those that follow.
+    pub fn fork(&mut self) -> Self {
+        let mut seed = [0; 32];
+        self.0.fill_bytes(&mut seed);
+        Self(ChaCha8Rng::from_seed(seed))
+    }
+
     /// A number below `bound`, which is not 0. What its size differs from an even share is less than one in a million for
     /// the small bounds here.
     pub fn below(&mut self, bound: u32) -> u32 {

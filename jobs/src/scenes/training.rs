@@ -20,6 +20,9 @@ pub const VIDEO: &str = "Understand the content of the provided video.";
 /// How many captions find one scene.
 const CAPTIONS: usize = 2;
 
+/// How many of a hundred scenes are described in one wording, which is the same for all of them.
+const PLAIN_PERCENT: u32 = 40;
+
 /// How many wrong texts stand in a row, at most.
 const WRONG_TEXTS: usize = 4;
 
@@ -140,7 +143,13 @@ impl TrainingSet {
         let with_instruction = |text| Item { instruction, ..text };
         let target = target_instruction(self.family, dice);
         let others = neighbours(scene, WRONG_TEXTS, dice);
-        let mut says = |combination, told| with_instruction(text(caption(combination, told, dice)));
+        // All of a row in one wording, so that a wrong caption differs from the right one by its attribute and not by what is
+        // around it; and that of many rows the same: what media show is learned sooner from few words.
+        let wording = match dice.chance(PLAIN_PERCENT) {
+            true => Dice::named("training/wording"),
+            false => dice.fork(),
+        };
+        let says = |combination, told| with_instruction(text(caption(combination, told, &mut wording.clone())));
         Row {
             query: medium(scene, target),
             positive: says(&scene.combination, told),

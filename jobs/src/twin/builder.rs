@@ -145,7 +145,7 @@ impl<'a> Builder<'a> {
         biased
             .then(|| {
                 let (drawn, width) = match tower {
-                    Tower::Text if is_named(name, "q_proj") || is_named(name, "k_proj") => (size, 1.0),
+                    Tower::Text if is_named(name, "q_proj") || is_named(name, "k_proj") => (size, 0.5),
                     // Queries, keys and values, one behind the other.
                     Tower::Vision if is_named(name, "qkv") => (size / 3 * 2, 2.0),
                     _ => (0, 0.0),

@@ -10,7 +10,7 @@ use tiny_skia::{Color, ColorU8, FillRule, Paint, Path, PathBuilder, Pixmap, Rect
 pub type Colour = [u8; 3];
 
 /// How many hundredths of a lit background's colours are the light's.
-const LIGHT_SHARE: i32 = 20;
+const LIGHT_SHARE: i32 = 25;
 
 /// A picture that is being drawn.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Clips of eight frames: a thing that moves, and a place that passes by.
+//! Clips of eight frames: a thing that moves, or changes where it is.
 
 use image::RgbImage;
 
