@@ -153,6 +153,14 @@ pub struct MergeArgs {
     /// f32, f16 or bf16 [default: that of the base model's weights]
     #[arg(long, env = "SIGHTSTREAM_DTYPE", value_parser = settings_values::dtype)]
     pub dtype: Option<DtypeChoice>,
+
+    /// The min_pixels that the adapter was trained with: the checkpoint will say it [default: the base model's]
+    #[arg(long, env = "SIGHTSTREAM_MIN_PIXELS", value_name = "PIXELS", value_parser = settings_values::pixels)]
+    pub min_pixels: Option<u32>,
+
+    /// The max_pixels that the adapter was trained with: the checkpoint will say it [default: the base model's]
+    #[arg(long, env = "SIGHTSTREAM_MAX_PIXELS", value_name = "PIXELS", value_parser = settings_values::pixels)]
+    pub max_pixels: Option<u32>,
 }
 
 /// `sightstream train mine-negatives`.

@@ -1,5 +1,7 @@
 //! What comes of training an adapter, and of merging it.
 
+use std::process::Output;
+
 use super::common::{code, cosine, json_lines, output, sightstream, stderr, vector};
 use super::kit::{MODEL, World, adapter};
 
@@ -13,6 +15,24 @@ fn embed(world: &World, arguments: &[&str]) -> Vec<Vec<f64>> {
     json_lines(&output).iter().map(vector).collect()
 }
 
+/// What merging the adapter of `run` gives.
+fn merge(world: &World, folder: &str, arguments: &[&str]) -> Output {
+    let mut merge = sightstream(world.path());
+    merge
+        .args([
+            "train",
+            "merge",
+            "--model",
+            MODEL,
+            "--adapter",
+            "run",
+            "--output",
+            folder,
+        ])
+        .args(arguments);
+    output(merge)
+}
+
 #[test]
 fn an_adapter_embeds_as_the_checkpoint_that_it_is_merged_into() {
     for dora in [false, true] {
@@ -22,18 +42,7 @@ fn an_adapter_embeds_as_the_checkpoint_that_it_is_merged_into() {
         for file in ["adapter_config.json", "adapter_model.safetensors"] {
             assert!(world.run().join(file).is_file(), "{file}");
         }
-        let mut merge = sightstream(world.path());
-        merge.args([
-            "train",
-            "merge",
-            "--model",
-            MODEL,
-            "--adapter",
-            "run",
-            "--output",
-            "merged",
-        ]);
-        let merged = output(merge);
+        let merged = merge(&world, "merged", &[]);
         assert_eq!(code(&merged), 0, "{}", stderr(&merged));
 
         let base = embed(&world, &["--model", MODEL]);
@@ -51,6 +60,29 @@ fn an_adapter_embeds_as_the_checkpoint_that_it_is_merged_into() {
             );
         }
     }
+}
+
+#[test]
+fn a_merged_checkpoint_keeps_the_sizes_of_images() {
+    let world = World::new(&(adapter() + "max_steps: 2\nmin_pixels: 12544\n"));
+    let trained = output(world.train());
+    assert_eq!(code(&trained), 0, "{}", stderr(&trained));
+    let merged = merge(&world, "merged", &["--min-pixels", "12544", "--dtype", "f32"]);
+    assert_eq!(code(&merged), 0, "{}", stderr(&merged));
+    let small = embed(&world, &["--model", MODEL, "--adapter", "run"]);
+    let large = embed(&world, &["--model", MODEL, "--adapter", "run", "--min-pixels", "12544"]);
+    let merged = embed(&world, &["--model", "merged"]);
+    assert!(
+        cosine(&large[0], &merged[0]) > 0.99999,
+        "{}",
+        cosine(&large[0], &merged[0])
+    );
+    assert!(cosine(&small[0], &large[0]) < 0.9999, "the size makes a difference");
+
+    let refused = merge(&world, "other", &["--min-pixels", "12544", "--max-pixels", "3136"]);
+    assert_eq!(code(&refused), 1, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("12544"), "{}", stderr(&refused));
+    assert!(!world.path().join("other").exists());
 }
 
 #[test]
@@ -74,18 +106,7 @@ fn an_adapter_can_be_trained_further() {
 fn a_merge_does_not_write_over_a_folder() {
     let world = World::new(&(adapter() + "max_steps: 2\n"));
     assert_eq!(code(&output(world.train())), 0);
-    let mut merge = sightstream(world.path());
-    merge.args([
-        "train",
-        "merge",
-        "--model",
-        MODEL,
-        "--adapter",
-        "run",
-        "--output",
-        "images",
-    ]);
-    let output = output(merge);
+    let output = merge(&world, "images", &[]);
     assert_eq!(code(&output), 2, "{}", stderr(&output));
     assert!(stderr(&output).contains("images"), "{}", stderr(&output));
 }

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use sightstream_jobs::adapter::{CheckpointOptions, Written, merge};
 use sightstream_model::checkpoint::CheckpointFiles;
+use sightstream_model::processor::{Processor, ProcessorOverrides};
 
 use crate::args::MergeArgs;
 use crate::error::{Outcome, UsageError};
@@ -41,8 +42,15 @@ fn write(args: &MergeArgs) -> anyhow::Result<Written> {
     let files = CheckpointFiles::locate_with_progress(Some(&args.model), progress::download())
         .and_then(|files| files.adapted_with_progress(Some(&args.adapter), progress::download()))
         .context("the model cannot be used")?;
+    let pixels = ProcessorOverrides {
+        min_pixels: args.min_pixels,
+        max_pixels: args.max_pixels,
+    };
+    // Limits that do not go together are refused here, not by whoever loads the checkpoint.
+    Processor::load(&files, &pixels).context("the model cannot be used")?;
     let options = CheckpointOptions {
         dtype: args.dtype,
+        pixels,
         ..CheckpointOptions::default()
     };
     merge(&args.output, &files, &options).map_err(items::usage)
