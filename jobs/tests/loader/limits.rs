@@ -1,8 +1,12 @@
 //! Limits, and what is refused.
 
 use std::fs;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
 
-use sightstream_jobs::data::{Loaded, Loader, LoaderOptions, PrepareOptions};
+use sightstream_jobs::data::{DatasetOptions, Loaded, Loader, LoaderOptions, ParserKind, PrepareOptions};
 use sightstream_model::isolation::{DecoderIsolation, WorkerOptions};
 
 use super::kit::{fails, folder, images, load, options, processor, texts};
@@ -100,4 +104,28 @@ fn an_item_of_too_many_tokens_is_a_bad_row() {
         message.contains("the text `") && message.contains("tokens; the limit is 1"),
         "{message}"
     );
+}
+
+#[test]
+fn a_batch_that_waits_for_its_media_is_given_up_when_it_is_stopped() {
+    let folder = folder();
+    // Takes connections, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("its address");
+    let row =
+        format!("{{\"query\": {{\"text\": \"a ship\"}}, \"positive\": {{\"url\": \"http://{address}/ship.png\"}}}}\n");
+    let path = folder.path().join("far.jsonl");
+    fs::write(&path, row.repeat(8)).expect("written");
+    let mut options = options(vec![DatasetOptions::new("far", ParserKind::Pairs, path)]);
+    options.prepare.fetch.allow_network = vec!["127.0.0.0/8".parse().expect("a network")];
+    let stop = Arc::clone(&options.stop);
+    let mut loader = Loader::new(options, processor(), None).expect("a loader");
+    let stopping = thread::spawn(move || {
+        // By now a worker waits for the server.
+        let connection = silent.accept().expect("a connection");
+        stop.store(true, Ordering::Relaxed);
+        connection
+    });
+    assert!(loader.next().is_none(), "neither a batch nor an error");
+    drop(stopping.join().expect("no panic"));
 }

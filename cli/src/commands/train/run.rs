@@ -56,7 +56,8 @@ fn train(args: &TrainRunArgs, written: &Written, stop: &Arc<AtomicBool>) -> anyh
     // What is quick to look at comes first: a wrong path is told before gigabytes of weights are read.
     let plan = ModelPlan::open(config, progress::download()).map_err(items::usage)?;
     let place = from.as_ref().map(place).transpose()?;
-    let options = config.loader_options(items::prepare_options(&media_args(args))?);
+    let mut options = config.loader_options(items::prepare_options(&media_args(args))?);
+    options.stop = Arc::clone(stop);
     let mut batches = Batches::open(options, plan.processor(), place.as_ref()).map_err(items::usage)?;
     let begun = from
         .as_ref()

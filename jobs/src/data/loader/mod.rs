@@ -9,6 +9,7 @@ mod queue;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 
 use sightstream_model::processor::Processor;
@@ -56,6 +57,8 @@ pub struct LoaderOptions {
     pub max_bad_share: f64,
     /// How media are read.
     pub prepare: PrepareOptions,
+    /// Set by whoever wants no more batches: one that waits for its media is given up then.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl LoaderOptions {
@@ -75,6 +78,7 @@ impl LoaderOptions {
             ahead_bytes: 4 << 30,
             max_bad_share: 0.01,
             prepare: PrepareOptions::default(),
+            stop: Arc::default(),
         }
     }
 
@@ -124,7 +128,7 @@ pub struct SkippedRow {
     pub message: String,
 }
 
-/// Loads batches: an iterator that ends after the last epoch, or with an error.
+/// Loads batches: an iterator that ends after the last epoch, when it is stopped, or with an error.
 #[derive(Debug)]
 pub struct Loader {
     mixture: Mixture,
@@ -245,10 +249,10 @@ impl Loader {
                 }
                 return Ok(None);
             };
-            let prepared = self
-                .queue
-                .take(draw)
-                .map_err(|Unavailable(why)| JobError::Config(why))?;
+            let taken = self.queue.take(draw, &self.options.stop);
+            let Some(prepared) = taken.map_err(|Unavailable(why)| JobError::Config(why))? else {
+                return Ok(None);
+            };
             let foreseen = self.foreseen.pop_front();
             debug_assert_eq!(foreseen, Some(draw), "what is foreseen is what comes");
             self.mixture.counts(draw.part).tried += 1;

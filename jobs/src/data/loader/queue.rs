@@ -2,12 +2,17 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sightstream_model::processor::ModelInput;
 
 use super::{Draw, SkippedRow};
 use crate::example::Example;
+
+/// How often who waits looks whether it is to stop: media may take minutes.
+const LOOK_FOR_STOP: Duration = Duration::from_millis(200);
 
 /// An example, or why there is none.
 pub(super) type Prepared = Result<Example, SkippedRow>;
@@ -82,8 +87,8 @@ impl Queue {
         self.work.notify_all();
     }
 
-    /// What came of a draw that is foreseen. Waits for it.
-    pub(super) fn take(&self, draw: Draw) -> Result<Prepared, Unavailable> {
+    /// What came of a draw that is foreseen. Waits for it, or until `stop` is set: then there is none.
+    pub(super) fn take(&self, draw: Draw, stop: &AtomicBool) -> Result<Option<Prepared>, Unavailable> {
         let mut state = self.state();
         loop {
             if let Some(prepared) = state.ready.remove(&draw) {
@@ -91,7 +96,10 @@ impl Queue {
                 state.asked = None;
                 drop(state);
                 self.work.notify_all();
-                return Ok(prepared);
+                return Ok(Some(prepared));
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
             }
             if let Some(unavailable) = &state.unavailable {
                 return Err(unavailable.clone());
@@ -99,7 +107,8 @@ impl Queue {
             if state.asked.replace(draw) != Some(draw) {
                 self.work.notify_all();
             }
-            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.ready.wait_timeout(state, LOOK_FOR_STOP);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
