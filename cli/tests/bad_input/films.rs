@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::pdf::pdf;
 use crate::images::file;
 use crate::kinds::{End, Kind, medium, refused};
 
@@ -26,7 +27,7 @@ pub fn files(folder: &Path) -> Vec<Kind> {
         ),
         refused(
             "page-of-endless-dashes",
-            &file(folder, "dashes.pdf", dashes().as_bytes()),
+            &file(folder, "dashes.pdf", &dashes()),
             "decode_memory",
             "decoding takes too much memory",
         ),
@@ -70,15 +71,8 @@ pub fn files(folder: &Path) -> Vec<Kind> {
 }
 
 /// A page of one line, whose dashes are so short that they take gigabytes.
-fn dashes() -> String {
-    let line = "1 w [0.000002] 0 d 0 50 m 200 50 l S";
-    let page = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 100] /Contents 4 0 R /Resources << >> >>";
-    format!(
-        "%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n2 0 obj\n<< /Type /Pages /Count 1 /Kids [3 0 R] >>\nendobj\n\
-         3 0 obj\n{page}\nendobj\n4 0 obj\n<< /Length {} >>\nstream\n{line}\nendstream\nendobj\n\
-         trailer\n<< /Size 5 /Root 1 0 R >>\n%%EOF\n",
-        line.len()
-    )
+fn dashes() -> Vec<u8> {
+    pdf(&["1 w [0.000002] 0 d 0 50 m 150 50 l S".to_string()])
 }
 
 /// A file of a source that FFmpeg has, as it is encoded by `codec`.

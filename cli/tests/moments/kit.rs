@@ -1,6 +1,5 @@
 //! Videos and documents that are made at test time, and the repository's pipelines over them.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -12,7 +11,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::common::{code, json_lines, output, sightstream, stderr};
+use crate::common::{code, json_lines, output, pdf, sightstream, stderr};
 
 /// A pipeline of the repository, and where its source's table ends.
 pub struct Pipeline {
@@ -103,39 +102,12 @@ pub fn ffmpeg(directory: &Path, arguments: &[&str]) {
 
 /// A PDF document of so many pages, each with a rectangle of its own.
 pub fn pdf(pages: u32) -> Vec<u8> {
-    let kids: Vec<String> = (0..pages).map(|page| format!("{} 0 R", 3 + 2 * page)).collect();
-    let mut objects = vec![
-        "<< /Type /Catalog /Pages 2 0 R >>".to_string(),
-        format!("<< /Type /Pages /Count {pages} /Kids [{}] >>", kids.join(" ")),
-    ];
-    for page in 0..pages {
-        let contents = 4 + 2 * page;
-        let drawn = format!(
-            "0.{} 0.5 0.2 rg {} 20 60 {} re f",
-            page % 10,
-            10 + 25 * (page % 4),
-            40 + 30 * (page % 3)
-        );
-        objects.push(format!(
-            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 150 200] /Contents {contents} 0 R /Resources << >> >>"
-        ));
-        objects.push(format!("<< /Length {} >>\nstream\n{drawn}\nendstream", drawn.len()));
-    }
-    let (mut text, mut places) = ("%PDF-1.4\n".to_string(), Vec::new());
-    for (index, object) in objects.iter().enumerate() {
-        places.push(text.len());
-        let _ = write!(text, "{} 0 obj\n{object}\nendobj\n", index + 1);
-    }
-    let (start, count) = (text.len(), objects.len() + 1);
-    let _ = write!(text, "xref\n0 {count}\n0000000000 65535 f \n");
-    for place in places {
-        let _ = writeln!(text, "{place:010} 00000 n ");
-    }
-    let _ = write!(
-        text,
-        "trailer\n<< /Size {count} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
-    );
-    text.into_bytes()
+    let rectangle = |page| {
+        let (left, height) = (10 + 25 * (page % 4), 40 + 30 * (page % 3));
+        format!("0.{} 0.5 0.2 rg {left} 20 60 {height} re f", page % 10)
+    };
+    let contents: Vec<String> = (0..pages).map(rectangle).collect();
+    pdf::pdf(&contents)
 }
 
 /// A server on the loopback interface that gives `body` for every path, and calls it `application/octet-stream`. Its
