@@ -82,12 +82,9 @@ fn main() -> Result<(), JobError> {
     twin.set_plain(has("plain"));
     twin.set_checkpoints(has("checkpoints"));
     let batch: Vec<Example> = (0..PAIRS)
-        .map(|pair| Example {
-            row: pair as u64,
-            query: image(pair),
-            targets: (0..TEXTS)
-                .map(|target| text(pair * TEXTS + target, 9 + (pair + target) % 4))
-                .collect(),
+        .map(|pair| {
+            let targets = (0..TEXTS).map(|target| text(pair * TEXTS + target, 9 + (pair + target) % 4));
+            Example::new(pair as u64, image(pair), targets.collect())
         })
         .collect();
     let cache = GradCache {

@@ -116,13 +116,8 @@ fn read(processor: &Processor, file: &str) -> Result<Vec<Example>, Box<dyn Error
             negatives,
         } = serde_json::from_str(line)?;
         let targets = std::iter::once(&positive).chain(&negatives);
-        Ok(Example {
-            row,
-            query: prepare(processor, &query)?,
-            targets: targets
-                .map(|target| prepare(processor, target))
-                .collect::<Result<_, _>>()?,
-        })
+        let targets: Result<_, _> = targets.map(|target| prepare(processor, target)).collect();
+        Ok(Example::new(row, prepare(processor, &query)?, targets?))
     });
     rows.collect()
 }

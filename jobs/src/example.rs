@@ -5,13 +5,24 @@ use sightstream_model::processor::ModelInput;
 /// A query and its targets, prepared for the encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
-    /// A number of the row that it was made of. Two examples of a batch that have the same one are one row that comes twice, and
-    /// no negatives of each other.
-    pub row: u64,
+    /// For each target a number of the row that it comes from: the example's own, but for a target that stands in from another row.
+    /// In a batch with that row, or with one row twice, it is no negative there.
+    pub rows: Vec<u64>,
     /// What is searched with.
     pub query: ModelInput,
     /// What is searched for: the positive first, then hard negatives. As many in every example of a batch.
     pub targets: Vec<ModelInput>,
+}
+
+impl Example {
+    /// An example whose targets are all of its own row, which has this number.
+    pub fn new(row: u64, query: ModelInput, targets: Vec<ModelInput>) -> Self {
+        Self {
+            rows: vec![row; targets.len()],
+            query,
+            targets,
+        }
+    }
 }
 
 /// The examples of one optimiser step.

@@ -43,7 +43,8 @@ fn score(
     targets: &Tensor,
     says: &[usize],
 ) -> std::result::Result<Scored, JobError> {
-    let rows: Vec<u64> = (0..queries.dim(0)? as u64).collect();
+    let (rows, each) = (queries.dim(0)?, targets.dim(0)? / queries.dim(0)?.max(1));
+    let rows: Vec<u64> = (0..rows as u64).flat_map(|row| vec![row; each]).collect();
     objective.evaluate(queries, targets, Alike { rows: &rows, says })
 }
 
@@ -122,7 +123,7 @@ fn another_target_that_says_the_same_is_no_miss() -> Result {
     let model = Fake::new(3, DType::F32);
     let mut batch = fake::examples(1, 2, 1);
     batch[1] = Example {
-        row: 1,
+        rows: batch[1].rows.clone(),
         ..batch[0].clone()
     };
     let accuracy = |batch: &[Example]| {
@@ -138,6 +139,26 @@ fn another_target_that_says_the_same_is_no_miss() -> Result {
         0.0,
         "to the fake, words in another order make the same vector"
     );
+    Ok(())
+}
+
+#[test]
+fn a_target_that_stands_in_elsewhere_is_no_negative_of_its_own_row() -> Result {
+    let queries = Tensor::new(&[[1.0f32, 0.0], [0.0, 1.0]], &Device::Cpu)?;
+    // Each query's positive, and behind it the other's.
+    let targets = Tensor::new(&[[1.0f32, 0.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]], &Device::Cpu)?;
+    let says = apart(4);
+    let rows = [5, 6, 6, 5];
+    let alike = Alike {
+        rows: &rows,
+        says: &says,
+    };
+    let scored = PLAIN.evaluate(&queries, &targets, alike)?;
+    assert_eq!(scored.accuracy, 1.0);
+    // What is left are two targets of the other row.
+    let expected = (2.0 * (-1.0 / PLAIN.temperature).exp()).ln_1p();
+    assert!((f64::from(scored.loss) - expected).abs() < 1e-6, "{}", scored.loss);
+    assert_eq!(score(PLAIN, &queries, &targets, &says)?.accuracy, 0.0);
     Ok(())
 }
 
@@ -162,8 +183,9 @@ fn a_row_that_comes_twice_is_no_negative_of_itself() -> Result {
         };
         let (queries, found) = (random(5)?, random(5 * targets)?.affine(-1.0, 0.0)?);
         let says = apart(5 * targets);
+        let each: Vec<u64> = rows.iter().flat_map(|row| vec![*row; targets]).collect();
         let alike = Alike {
-            rows: &rows,
+            rows: &each,
             says: &says,
         };
         let scores = (queries.matmul(&found.t()?)? / PLAIN.temperature)?;
@@ -193,7 +215,7 @@ fn a_row_that_comes_twice_is_no_negative_of_itself() -> Result {
     // GradCache sees it by the numbers of the rows: what stands alone has nothing to learn.
     let model = Fake::new(3, DType::F32);
     let mut batch = fake::examples(1, 2, 1);
-    batch[1].row = batch[0].row;
+    batch[1].rows = batch[0].rows.clone();
     let outcome = GradCache::default().gradients(&model, &batch, &SYMMETRIC, None)?;
     assert_eq!((outcome.loss, outcome.accuracy), (0.0, 1.0));
     Ok(())
@@ -277,10 +299,7 @@ fn dropout_is_the_same_for_the_same_seed_and_another_for_another() -> Result {
     assert_ne!(loss(Some(1))?, loss(None)?);
     // Chunks of equal inputs draw masks of their own.
     let same: Vec<Example> = (0..4)
-        .map(|row| Example {
-            row,
-            ..batch[0].clone()
-        })
+        .map(|row| Example::new(row, batch[0].query.clone(), batch[0].targets.clone()))
         .collect();
     let one = GradCache {
         query_chunk: Some(1),

@@ -89,11 +89,7 @@ fn examples(seed: u64, count: usize, targets: usize, images: bool) -> Vec<Exampl
     let mut all: Vec<_> = (0..count * (targets + 1)).map(&mut target).collect();
     let example = |row: usize| {
         let targets = all.split_off(all.len() - targets);
-        Example {
-            row: row as u64,
-            query: all.pop().expect("as many were made"),
-            targets,
-        }
+        Example::new(row as u64, all.pop().expect("as many were made"), targets)
     };
     (0..count).map(example).collect()
 }

@@ -115,7 +115,10 @@ impl GradCache {
             &Tensor::cat(&queries, 0)?,
             &Tensor::cat(&targets, 0)?,
             Alike {
-                rows: &batch.iter().map(|example| example.row).collect::<Vec<_>>(),
+                rows: &batch
+                    .iter()
+                    .flat_map(|example| example.rows.iter().copied())
+                    .collect::<Vec<_>>(),
                 says: &told_apart(batch),
             },
         )?;

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use crate::error::JobError;
 
 /// The contrastive loss: cross-entropy of `queries · targetsᵀ / temperature`, where with k targets a query target `i * k` is
-/// query `i`'s positive, and all other targets of the batch are its negatives, but for those of the same row where a row comes twice.
+/// query `i`'s positive, and all other targets of the batch are its negatives, but for those that come from the positive's row in another example.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InfoNce {
     /// What similarities are divided by. VLM2Vec-V2 takes 0.02.
@@ -13,15 +13,16 @@ pub struct InfoNce {
     /// Adds the other direction, as CLIP does: each positive has to find its query among all queries. The loss is the mean of
     /// both. Hard negatives have no query and ask nothing.
     pub symmetric: bool,
-    /// Leaves targets out that say the same as the positive: they are right as well, and no negatives. So where the answers are
-    /// few, as colours are, equal ones of a batch do not push each other away.
+    /// Leaves targets out that say the same as the positive ([`Alike::says`]; for [`super::GradCache`] only texts can): they are right
+    /// as well, and no negatives. So where the answers are few, as colours are, equal ones of a batch do not push each other away.
     pub mask_duplicates: bool,
 }
 
 /// What of a batch is the same.
 #[derive(Debug, Clone, Copy)]
 pub struct Alike<'a> {
-    /// For each query a number of the row that it comes from. A row that comes twice is no negative of itself.
+    /// For each target a number of the row that it comes from. What comes from the positive's row, in another example, is no
+    /// negative of it.
     pub rows: &'a [u64],
     /// For each target a number, which is equal where they are the same input.
     pub says: &'a [usize],
@@ -60,17 +61,17 @@ impl InfoNce {
         let (queries, targets) = (queries.detach(), targets.detach());
         let (rows, width) = queries.dims2()?;
         let (columns, target_width) = targets.dims2()?;
-        let told_apart = (alike.rows.len(), alike.says.len());
+        let lengths = (alike.rows.len(), alike.says.len());
         let is_even = rows > 0 && columns > 0 && columns.is_multiple_of(rows);
-        if !is_even || width != target_width || told_apart != (rows, columns) {
+        if !is_even || width != target_width || lengths != (columns, columns) {
             return Err(JobError::Config(format!(
                 "a batch of {rows} queries of width {width} and {columns} targets of width {target_width}, {} and {} of which are \
                  told apart: every query needs as many targets as the others, and all vectors one width",
-                told_apart.0, told_apart.1
+                lengths.0, lengths.1
             )));
         }
         let products = queries.matmul(&targets.t()?)?.flatten_all()?.to_vec1::<f32>()?;
-        let table = self.differentiate(&products, alike);
+        let table = self.differentiate(&products, rows, alike);
         let on_scores = Tensor::from_vec(table.gradient, (rows, columns), queries.device())?;
         Ok(Scored {
             loss: table.loss as f32,
@@ -81,12 +82,24 @@ impl InfoNce {
     }
 
     /// The loss and its gradient on the table of products, (rows, columns), row-major.
-    fn differentiate(&self, products: &[f32], alike: Alike<'_>) -> Table {
-        let (rows, columns) = (alike.rows.len(), alike.says.len());
+    fn differentiate(&self, products: &[f32], rows: usize, alike: Alike<'_>) -> Table {
+        let columns = alike.says.len();
         let targets_per_query = columns / rows;
+        let scale = 1.0 / self.temperature;
+        let is_own = |target: usize, right: usize| {
+            target / targets_per_query != right / targets_per_query && alike.rows[target] == alike.rows[right]
+        };
+        let says_it = |target: usize, right: usize| alike.says[target] == alike.says[right];
+        // One that is as right is no negative: at minus infinity the softmax gives it nothing.
+        let score = |product: f32, target: usize, right: usize| {
+            let is_as_right = is_own(target, right) || self.mask_duplicates && says_it(target, right);
+            match target != right && is_as_right {
+                true => f64::NEG_INFINITY,
+                false => f64::from(product) * scale,
+            }
+        };
         let directions = if self.symmetric { 2.0 } else { 1.0 };
         let weight = 1.0 / (directions * rows as f64);
-        let scale = 1.0 / self.temperature;
         let mut table = Table {
             loss: 0.0,
             hits: 0,
@@ -99,13 +112,11 @@ impl InfoNce {
             let here = row * columns..(row + 1) * columns;
             let of_query = &products[here.clone()];
             let beaten = |(column, product): (usize, &f32)| {
-                alike.says[column] == alike.says[right]
-                    || alike.is_same_row(column, right)
-                    || *product < of_query[right]
+                says_it(column, right) || is_own(column, right) || *product < of_query[right]
             };
             table.hits += usize::from(of_query.iter().enumerate().all(beaten));
-            for (column, score) in scores.iter_mut().enumerate() {
-                *score = self.score(of_query[column], column, right, alike);
+            for (column, cell) in scores.iter_mut().enumerate() {
+                *cell = score(of_query[column], column, right);
             }
             table.loss += weight * cross_entropy(&mut scores, right);
             for (gradient, share) in table.gradient[here].iter_mut().zip(&scores) {
@@ -116,8 +127,8 @@ impl InfoNce {
             let mut scores = vec![0.0; rows];
             for right in 0..rows {
                 let column = right * targets_per_query;
-                for (row, score) in scores.iter_mut().enumerate() {
-                    *score = self.score(products[row * columns + column], row * targets_per_query, column, alike);
+                for (row, cell) in scores.iter_mut().enumerate() {
+                    *cell = score(products[row * columns + column], row * targets_per_query, column);
                 }
                 table.loss += weight * cross_entropy(&mut scores, right);
                 for (row, share) in scores.iter().enumerate() {
@@ -126,26 +137,6 @@ impl InfoNce {
             }
         }
         table
-    }
-
-    /// The score of a target where `right` is the one to find. One that is as right is no negative: at minus infinity the softmax
-    /// gives it nothing.
-    fn score(&self, product: f32, target: usize, right: usize, alike: Alike<'_>) -> f64 {
-        let is_as_right =
-            alike.is_same_row(target, right) || self.mask_duplicates && alike.says[target] == alike.says[right];
-        match target != right && is_as_right {
-            true => f64::NEG_INFINITY,
-            false => f64::from(product) * (1.0 / self.temperature),
-        }
-    }
-}
-
-impl Alike<'_> {
-    /// Whether two targets belong to two examples of one row.
-    fn is_same_row(self, one: usize, other: usize) -> bool {
-        let targets_per_query = self.says.len() / self.rows.len();
-        let (one, other) = (one / targets_per_query, other / targets_per_query);
-        one != other && self.rows[one] == self.rows[other]
     }
 }
 

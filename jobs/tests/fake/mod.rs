@@ -154,10 +154,9 @@ pub fn examples(seed: u64, count: usize, targets: usize) -> Vec<Example> {
         }
     };
     (0..count)
-        .map(|row| Example {
-            row: row as u64,
-            query: input(),
-            targets: (0..targets).map(|_| input()).collect(),
+        .map(|row| {
+            let query = input();
+            Example::new(row as u64, query, (0..targets).map(|_| input()).collect())
         })
         .collect()
 }

@@ -157,11 +157,11 @@ fn a_row_that_comes_twice_in_a_batch_has_its_number_twice() {
     assert!(!loaded.is_empty());
     let mut numbers = std::collections::HashMap::new();
     for Loaded { batch, .. } in &loaded {
-        let rows: std::collections::HashSet<u64> = batch.examples.iter().map(|example| example.row).collect();
+        let rows: std::collections::HashSet<u64> = batch.examples.iter().map(|example| example.rows[0]).collect();
         assert!(rows.len() < 16, "14 rows can be read");
         for example in &batch.examples {
-            let number = *numbers.entry(&example.query.token_ids).or_insert(example.row);
-            assert_eq!(number, example.row);
+            let number = *numbers.entry(&example.query.token_ids).or_insert(example.rows[0]);
+            assert_eq!(example.rows, [number]);
         }
     }
     let distinct: std::collections::HashSet<&u64> = numbers.values().collect();
@@ -205,6 +205,9 @@ fn hard_negatives_are_the_rows_own_and_others_targets_where_it_has_too_few() {
             })
             .collect();
         assert_eq!(others.len(), 2);
+        // Of one dataset the number is the row's: a target that stands in has that of its own.
+        let rows = [row, row, others[0], others[1]].map(|row| row as u64);
+        assert_eq!(example.rows, rows);
         assert!(
             others[0] != others[1] && !others.contains(&row) && !others.contains(&3),
             "{row}: {others:?}"

@@ -72,7 +72,7 @@ impl Examples {
             .prepare_all(&items)
             .map_err(|error| failure(error, &place))?;
         let query = inputs.remove(0);
-        let mut targets = inputs;
+        let mut example = Example::new(draw.number(), query, inputs);
 
         let mut taken: Vec<_> = pair
             .positives
@@ -81,7 +81,7 @@ impl Examples {
             .map(Item::identity)
             .collect();
         let mut tries = 0;
-        while targets.len() < 1 + self.hard_negatives {
+        while example.targets.len() < 1 + self.hard_negatives {
             tries += 1;
             if tries > TRIES * self.hard_negatives {
                 return Err(Failure::Row(Bad {
@@ -93,26 +93,29 @@ impl Examples {
                     ),
                 }));
             }
-            let other = order::below(&mut random, dataset.rows());
-            let Ok(other) = dataset.pair(other) else { continue };
+            let row = order::below(&mut random, dataset.rows());
+            let Ok(other) = dataset.pair(row) else { continue };
             let item = &other.positives[0];
             let identity = item.identity();
             if taken.contains(&identity) {
                 continue;
             }
             match self.preparer.prepare(item) {
-                Ok(input) => targets.push(input),
+                Ok(input) => {
+                    let other = Draw {
+                        row: row as u32,
+                        ..draw
+                    };
+                    example.targets.push(input);
+                    example.rows.push(other.number());
+                }
                 // Its own row will count it.
                 Err(PrepareError::Media(_)) => {}
                 Err(error) => return Err(failure(error, &place)),
             }
             taken.push(identity);
         }
-        Ok(Example {
-            row: draw.number(),
-            query,
-            targets,
-        })
+        Ok(example)
     }
 }
 
