@@ -177,7 +177,7 @@ fn an_instruction_that_changes_nothing_is_no_instruction() {
     let media = [
         (None, Media::Text(String::new())),
         (url("/data/7.jpg"), Media::Image(image.clone())),
-        (url("https://host/photo?id=a.pdf"), Media::Image(image.clone())),
+        (url("https://host/photo.PNG?id=a.pdf"), Media::Image(image.clone())),
         (url("/data/a.pdf#page=2"), Media::Page(page.clone())),
         (url("/data/A.PDF"), Media::Page(page)),
         (url("/data/film.mp4"), Media::Clip(vec![image.clone()])),
@@ -200,6 +200,20 @@ fn an_instruction_that_changes_nothing_is_no_instruction() {
                 let expected = (prompt(&decoded, with.words()) != without).then_some(instruction);
                 assert_eq!(with.own_instruction(), expected, "{with:?}");
             }
+        }
+    }
+    // What may be an image or a video keeps what is said of it.
+    let bytes = Medium::Bytes {
+        bytes: vec![1].into(),
+        name: "7.jpg".into(),
+    };
+    for medium in [url("/data/7.gif"), url("https://host/photo?id=7.jpg"), Some(bytes)]
+        .into_iter()
+        .flatten()
+    {
+        for instruction in [IMAGE, VIDEO] {
+            let item = Item::medium(medium.clone(), Some(instruction));
+            assert_eq!(item.own_instruction(), Some(instruction), "{medium:?}");
         }
     }
 }

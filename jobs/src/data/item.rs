@@ -14,6 +14,9 @@ use url::Url;
 /// How the names of video files end.
 pub(super) const VIDEO_EXTENSIONS: [&str; 6] = ["mp4", "webm", "mkv", "mov", "avi", "m4v"];
 
+/// How the names of files end that are images and nothing else.
+const IMAGE_EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff"];
+
 /// One side of a pair: a medium, words, or both.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
@@ -157,9 +160,11 @@ impl Item {
         };
         let implied = match &self.medium {
             Some(medium) if text.as_deref().unwrap_or_default().is_empty() => medium.default_instruction(),
-            _ => "",
+            _ => Some(""),
         };
-        instruction.as_deref().filter(|instruction| *instruction != implied)
+        instruction
+            .as_deref()
+            .filter(|instruction| Some(*instruction) != implied)
     }
 
     /// The item as a row of pairs has it. `None` where such a row cannot say it: pixels in the row itself or in a folder of
@@ -208,27 +213,25 @@ impl Medium {
         }
     }
 
-    /// The instruction that it has where none is given. What does not look like a video or a document is taken for an image.
-    fn default_instruction(&self) -> &'static str {
+    /// The instruction that it has where none is given, as far as its address tells what it is: a GIF or a name without an ending
+    /// may be an image or a video.
+    fn default_instruction(&self) -> Option<&'static str> {
         let url = match self {
             Self::Url(url) => url,
-            Self::Bytes { .. } => return DEFAULT_IMAGE_INSTRUCTION,
-            Self::Frames(_) => return DEFAULT_VIDEO_INSTRUCTION,
+            Self::Bytes { .. } => return None,
+            Self::Frames(_) => return Some(DEFAULT_VIDEO_INSTRUCTION),
         };
         let (address, part) = split_part(url);
         let name = address.split('?').next().unwrap_or_default();
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        let is_one_of = |extensions: &[&str]| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known));
         match part {
-            Some(Fragment::Time { .. }) => DEFAULT_VIDEO_INSTRUCTION,
-            Some(Fragment::Page(_)) => DEFAULT_PAGE_INSTRUCTION,
-            None if extension.eq_ignore_ascii_case("pdf") => DEFAULT_PAGE_INSTRUCTION,
-            None if VIDEO_EXTENSIONS
-                .iter()
-                .any(|video| extension.eq_ignore_ascii_case(video)) =>
-            {
-                DEFAULT_VIDEO_INSTRUCTION
-            }
-            None => DEFAULT_IMAGE_INSTRUCTION,
+            Some(Fragment::Time { .. }) => Some(DEFAULT_VIDEO_INSTRUCTION),
+            Some(Fragment::Page(_)) => Some(DEFAULT_PAGE_INSTRUCTION),
+            None if is_one_of(&["pdf"]) => Some(DEFAULT_PAGE_INSTRUCTION),
+            None if is_one_of(&VIDEO_EXTENSIONS) => Some(DEFAULT_VIDEO_INSTRUCTION),
+            None if is_one_of(&IMAGE_EXTENSIONS) => Some(DEFAULT_IMAGE_INSTRUCTION),
+            None => None,
         }
     }
 
@@ -324,8 +327,8 @@ impl Root {
         }
     }
 
-    /// An address that does not depend on where it was found, nor on how it was written: a file's is its absolute path, even if a
-    /// `file:` URL names it, and a part of a medium (`#t=30,60`) stands behind it in one way.
+    /// An address that does not depend on where it was found. A file's does not depend on how it was written either: it is its
+    /// absolute path, even if a `file:` URL names it, and a part of a medium (`#t=30,60`) stands behind it in one way.
     ///
     /// # Errors
     /// One that cannot be read.
