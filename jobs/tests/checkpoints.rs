@@ -241,7 +241,7 @@ fn a_broken_one_is_named() -> Result {
     let text = fs::read_to_string(&path).expect("the run left it");
     for (broken, part) in [
         (text[..text.len() / 2].to_owned(), "trainer_state.json"),
-        (text.replace("\"version\": 1", "\"version\": 2"), "its version is 2"),
+        (text.replace("\"version\": 2", "\"version\": 1"), "its version is 1"),
     ] {
         fs::write(&path, broken).expect("the folder is there");
         let error = Checkpoint::open(&checkpoint)
@@ -291,6 +291,8 @@ struct Order<'a> {
     checkpoints: &'a Checkpoints,
     reported: u64,
     told: Vec<String>,
+    /// What was reported up to this step does not last.
+    fails_at: Option<u64>,
 }
 
 impl Report for Order<'_> {
@@ -298,10 +300,14 @@ impl Report for Order<'_> {
         self.reported = step.step;
     }
 
-    fn saving(&mut self, step: u64) {
+    fn saving(&mut self, step: u64) -> Result {
         let there = self.checkpoints.steps().expect("the folder is there");
         assert_eq!((self.reported, there.contains(&step)), (step, false));
         self.told.push(format!("saving {step}"));
+        match Some(step) == self.fails_at {
+            true => Err(JobError::Config("the disk is full".into())),
+            false => Ok(()),
+        }
     }
 
     fn saved(&mut self, step: u64, _: &Path) {
@@ -320,10 +326,35 @@ fn reports_can_be_made_to_last_before_a_checkpoint_is_there() -> Result {
         checkpoints: &checkpoints,
         reported: 0,
         told: Vec::new(),
+        fails_at: None,
     };
     let mut trainer = Trainer::new(&model, &model, &checkpoints, options(10), settings())?;
     trainer.run(&mut batches(&Value::Null), &mut order, &GO)?;
     let expected = [4, 8, 10].map(|step| [format!("saving {step}"), format!("saved {step}")]);
     assert_eq!(order.told, expected.concat());
+    Ok(())
+}
+
+#[test]
+fn a_step_whose_report_does_not_last_has_no_checkpoint() -> Result {
+    let folder = folder();
+    let model = Fake::new(5, DType::F32);
+    let checkpoints = Checkpoints::open(folder.path(), None)?;
+    let mut order = Order {
+        checkpoints: &checkpoints,
+        reported: 0,
+        told: Vec::new(),
+        fails_at: Some(8),
+    };
+    let mut trainer = Trainer::new(&model, &model, &checkpoints, options(10), settings())?;
+    let ended = trainer.run(&mut batches(&Value::Null), &mut order, &GO);
+    assert!(
+        ended
+            .expect_err("the run ends")
+            .to_string()
+            .contains("the disk is full")
+    );
+    assert_eq!(order.told, ["saving 4", "saved 4", "saving 8"]);
+    assert_eq!(checkpoints.steps()?, [4]);
     Ok(())
 }

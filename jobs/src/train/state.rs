@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::error::JobError;
 
-/// The layout of [`TrainerState`] that this version writes and reads.
-const VERSION: u32 = 1;
+/// Of the layout of [`TrainerState`], and of what is computed of a configuration: a run of another version would go on to other losses.
+const VERSION: u32 = 2;
 
 /// How many steps [`TrainerState::recent`] goes back.
 const RECENT: usize = 10;

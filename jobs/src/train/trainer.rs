@@ -55,7 +55,13 @@ pub trait Report {
 
     /// A checkpoint is about to be written. What was reported so far has to outlast it: a run that goes on after the checkpoint does
     /// not report it again.
-    fn saving(&mut self, _step: u64) {}
+    ///
+    /// # Errors
+    /// What was reported will not last. Then there is no checkpoint, and the run ends: the steps since the one before are done and
+    /// reported again.
+    fn saving(&mut self, _step: u64) -> Result<(), JobError> {
+        Ok(())
+    }
 
     /// A checkpoint was written.
     fn saved(&mut self, _step: u64, _folder: &Path) {}
@@ -329,7 +335,7 @@ impl<'a> Trainer<'a> {
         {
             return Ok(Some(path.clone()));
         }
-        report.saving(self.state.step);
+        report.saving(self.state.step)?;
         let path = self.checkpoints.write(&self.state, &self.optimiser, self.saved)?;
         report.saved(self.state.step, &path);
         self.last_checkpoint = Some((self.state.step, path.clone()));

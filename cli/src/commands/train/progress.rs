@@ -23,7 +23,7 @@ pub struct Progress {
     /// Steps between lines of the log.
     every: u64,
     recent: VecDeque<(u64, f64)>,
-    /// Set when a report cannot be written: a run that nobody can see is stopped, and saved.
+    /// Set when a report cannot be written: a run that nobody can see is stopped.
     stop: Arc<AtomicBool>,
     failure: Option<JobError>,
 }
@@ -119,9 +119,11 @@ impl Report for Progress {
         }
     }
 
-    fn saving(&mut self, _step: u64) {
-        let synced = self.reports.sync();
-        self.note(synced);
+    fn saving(&mut self, _step: u64) -> Result<(), JobError> {
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => self.reports.sync(),
+        }
     }
 
     fn saved(&mut self, step: u64, folder: &Path) {
