@@ -22,27 +22,37 @@ pub struct WholeFile {
     places: Option<(TempPath, PathBuf)>,
 }
 
+/// Where devices are, and what a process has open: names there lead to what is written in place, even if a shell made it a file.
+const DEVICES: [&str; 2] = ["/dev", "/proc"];
+
 impl WholeFile {
+    /// Checks that a file could be begun, without leaving anything.
+    ///
+    /// # Errors
+    /// [`JobError::Io`] where nothing can be written.
+    pub fn check(path: &Path) -> Result<(), JobError> {
+        match replaced(path)? {
+            true => Self::create(path).map(drop),
+            // Who reads a pipe may take its first end for the last.
+            false => Ok(()),
+        }
+    }
+
     /// Begins a file.
     ///
     /// # Errors
     /// [`JobError::Io`] where nothing can be written.
     pub fn create(path: &Path) -> Result<Self, JobError> {
         let failed = failure(path);
-        let is_file = match fs::metadata(path) {
-            Ok(there) if there.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
-            Ok(there) => there.is_file(),
-            Err(_) => true,
-        };
-        if !is_file {
-            let file = File::options().write(true).open(path).map_err(&failed)?;
+        if !replaced(path)? {
+            let file = File::options().append(true).open(path).map_err(&failed)?;
             return Ok(Self {
                 path: path.to_owned(),
                 file,
                 places: None,
             });
         }
-        // A link stays one, and what it leads to is replaced.
+        // A link to a file stays one, and the file is replaced.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let (folder, name) = place(&target);
         let aside = Builder::new()
@@ -51,6 +61,9 @@ impl WholeFile {
             .tempfile_in(folder)
             .map_err(&failed)?;
         let (file, aside) = aside.into_parts();
+        if let Ok(there) = fs::metadata(&target) {
+            file.set_permissions(there.permissions()).map_err(&failed)?;
+        }
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -61,7 +74,7 @@ impl WholeFile {
     /// Brings the file to the disk, and gives it its name.
     ///
     /// # Errors
-    /// [`JobError::Io`]; then it is not there.
+    /// [`JobError::Io`]; then it is not there, or it is there and a crash could still take it away.
     pub fn finish(self) -> Result<(), JobError> {
         let Some((aside, target)) = self.places else {
             return Ok(());
@@ -70,6 +83,15 @@ impl WholeFile {
         self.file.sync_all().map_err(&failed)?;
         aside.persist(&target).map_err(|error| failed(error.error))?;
         sync(place(&target).0)
+    }
+}
+
+/// Whether what is at `path` gives its place to a new file. A device or a pipe does not.
+fn replaced(path: &Path) -> Result<bool, JobError> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(failure(path)(io::ErrorKind::IsADirectory.into())),
+        Ok(there) => Ok(there.is_file() && !DEVICES.iter().any(|devices| path.starts_with(devices))),
+        Err(_) => Ok(true),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sightstream_jobs::JobError;
 use sightstream_jobs::whole::{WholeFile, whole_file, write};
@@ -35,8 +36,11 @@ fn what_is_there_stays_until_the_new_one_is_whole() -> Result {
         assert_eq!(text(&path), after);
         assert_eq!(names(folder.path()), ["scores.csv"]);
     }
-    let mode = fs::metadata(&path).expect("a file").permissions().mode();
-    assert_eq!(mode & 0o600, 0o600);
+    let mode = || fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(mode() & 0o600, 0o600);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("a disk");
+    write(&path, b"second")?;
+    assert_eq!(mode() & 0o777, 0o640);
 
     let mut given_up = WholeFile::create(&path)?;
     given_up.write_all(b"half of the th").expect("a disk");
@@ -53,6 +57,38 @@ fn what_is_there_stays_until_the_new_one_is_whole() -> Result {
         (text(&path).as_str(), names(folder.path())),
         ("second", vec!["scores.csv".to_owned()])
     );
+    Ok(())
+}
+
+#[test]
+fn what_a_process_has_open_is_written_in_place() -> Result {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("out.txt");
+    let mut open = fs::File::create(&path).expect("a disk");
+    open.write_all(b"a table\n").expect("a disk");
+    write(
+        &PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())),
+        b"its rows\n",
+    )?;
+    assert_eq!(text(&path), "a table\nits rows\n");
+    Ok(())
+}
+
+#[test]
+fn a_file_that_could_be_written_is_left_as_it_is() -> Result {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("scores.csv");
+    WholeFile::check(&path)?;
+    assert!(names(folder.path()).is_empty());
+    write(&path, b"scores")?;
+    WholeFile::check(&path)?;
+    assert_eq!(
+        (text(&path).as_str(), names(folder.path())),
+        ("scores", vec!["scores.csv".to_owned()])
+    );
+    for nowhere in [folder.path(), &folder.path().join("none/scores.csv")] {
+        assert!(WholeFile::check(nowhere).is_err(), "{}", nowhere.display());
+    }
     Ok(())
 }
 

@@ -33,9 +33,10 @@ fn evaluate(mut args: EvalArgs) -> anyhow::Result<Outcome> {
     let beside = args.corpus.as_deref().and_then(Path::parent);
     let beside = beside.filter(|folder| !folder.as_os_str().is_empty());
     items::allow_beside(&mut args.encoder.fetch, pairs.folders().chain(beside));
-    // Begun first: what cannot be written is told before hours of encoding. What is there stays until the new one is whole.
-    let csv = args.csv.as_deref().map(create).transpose()?;
-    let details = args.details.as_deref().map(create).transpose()?;
+    // What cannot be written is told before hours of encoding.
+    for path in [&args.csv, &args.details].into_iter().flatten() {
+        can_be_written(path)?;
+    }
     let (task, bad) = read(&pairs, args.corpus.as_deref())?;
 
     let before = match &args.baseline {
@@ -52,16 +53,12 @@ fn evaluate(mut args: EvalArgs) -> anyhow::Result<Outcome> {
         after: &after,
     };
     write!(std::io::stdout().lock(), "{comparison}")?;
-    if let (Some(mut file), Some(path)) = (csv, &args.csv) {
-        let written = comparison.write_csv(&mut file);
-        written.with_context(|| format!("{} cannot be written", path.display()))?;
-        file.finish()?;
-    }
-    if let (Some(mut file), Some(path)) = (details, &args.details) {
-        let written = report::write_details(&task, &after, Entry::name, &mut file);
-        written.with_context(|| format!("{} cannot be written", path.display()))?;
-        file.finish()?;
-    }
+    // Both are tried, whatever becomes of the first.
+    let csv = write(args.csv.as_deref(), |file| comparison.write_csv(file));
+    let details = write(args.details.as_deref(), |file| {
+        report::write_details(&task, &after, Entry::name, file)
+    });
+    csv.and(details)?;
     let mut some_failed = bad > 0;
     for (model, evaluation) in [("the baseline", before.as_ref()), ("the model", Some(&after))] {
         let unreadable = evaluation.and_then(|ranked| report::unreadable(&task, &ranked.unreadable, Entry::name));
@@ -171,9 +168,22 @@ fn rank(task: &Task<Entry>, args: &EncoderArgs, label: &'static str) -> anyhow::
     Ok(task.rank(vectors)?)
 }
 
-fn create(path: &Path) -> anyhow::Result<WholeFile> {
-    WholeFile::create(path).map_err(|error| match error {
+fn can_be_written(path: &Path) -> anyhow::Result<()> {
+    WholeFile::check(path).map_err(|error| match error {
         JobError::Io { path, source } => UsageError(format!("{} cannot be written: {source}", path.display())).into(),
         other => other.into(),
     })
+}
+
+/// Has `fill` write the file at `path`, if there is to be one. What is there stays until the new one is whole.
+fn write<E: Into<anyhow::Error>>(
+    path: Option<&Path>,
+    fill: impl FnOnce(&mut WholeFile) -> Result<(), E>,
+) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let mut file = WholeFile::create(path)?;
+    fill(&mut file)
+        .map_err(Into::into)
+        .with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(file.finish()?)
 }
