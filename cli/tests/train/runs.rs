@@ -1,7 +1,8 @@
 //! Runs from the start to their end.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -152,6 +153,37 @@ fn bad_rows_are_counted_and_skipped_and_too_many_end_the_run() {
 }
 
 #[test]
+fn sigterm_ends_a_run_that_waits_for_media() {
+    // Takes connections, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/ship.png", silent.local_addr().expect("its address"));
+    let world = World::new(&(adapter() + "max_steps: 100000\n"));
+    let row = format!("{{\"query\": {{\"text\": \"a ship\"}}, \"positive\": {{\"url\": \"{url}\"}}}}\n");
+    fs::write(world.path().join("pairs.jsonl"), row.repeat(16)).expect("a disk");
+    let mut command = world.train();
+    let child = command
+        .args(["--allow-network", "127.0.0.0/8"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command can be started");
+    let connection = silent.accept().expect("a connection");
+    terminate(&child);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let told = stderr(&output);
+    assert!(told.contains("it was stopped before the first step"), "{told}");
+    assert!(!world.run().join("adapter_model.safetensors").exists());
+    drop(connection);
+}
+
+/// Sends SIGTERM.
+fn terminate(child: &Child) {
+    let mut kill = Command::new("kill");
+    kill.args(["-TERM", &child.id().to_string()]);
+    assert!(kill.status().expect("kill is there").success());
+}
+
+#[test]
 fn sigterm_saves_and_ends_well() {
     let world = World::new(&(adapter() + "max_steps: 100000\nsave_steps: 0\n"));
     let mut command = world.train();
@@ -160,9 +192,7 @@ fn sigterm_saves_and_ends_well() {
         .spawn()
         .expect("the command can be started");
     world.wait_for_step(2);
-    let mut kill = Command::new("kill");
-    kill.args(["-TERM", &child.id().to_string()]);
-    assert!(kill.status().expect("kill is there").success());
+    terminate(&child);
     let output = child.wait_with_output().expect("it ends");
     let told = stderr(&output);
     assert_eq!(code(&output), 0, "{told}");

@@ -103,10 +103,10 @@ impl Twin {
     ///
     /// Norms begin as 1, biases as 0 and embeddings as N(0, 0.02²), as in transformers. Weights begin as N(0, 1 / inputs), which
     /// keeps the size of what passes through them: transformers' N(0, 0.02²) suits widths in the thousands, and starts
-    /// small models several times too small. The biases of queries and keys begin as N(0, 1) in the language model and
-    /// N(0, 2²) in the vision encoder: the product of the two, each turned by its position, makes every head look at some
-    /// distances more than at others from the first step on. With zeros there, small models were seen to learn last, or not at
-    /// all, where in an image something is, and to need several times the pictures before they knew shapes.
+    /// small models several times too small. The biases of queries and keys begin as N(0, 0.5²) in the language model and N(0, 2²) in
+    /// the vision encoder: the product of the two, each turned by its position, makes every head look at some distances more than
+    /// at others from the first step on. With zeros in the vision encoder, small models were seen to need twice the pictures
+    /// before they knew shapes; more than 0.5 in the language model lets it hear the order of words more than the words.
     ///
     /// # Errors
     /// [`JobError::Candle`] if the device fails.

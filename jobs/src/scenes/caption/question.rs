@@ -15,7 +15,7 @@ pub struct Question {
     pub wrong: Vec<String>,
 }
 
-/// The attributes that a family's scenes can be asked for, by their places.
+/// The attributes of a family whose values stand among the answers, right or wrong, by their places.
 fn asks(family: Family) -> &'static [usize] {
     match family {
         Family::Objects => &[0, 1, 2, 3, 5],
@@ -26,8 +26,11 @@ fn asks(family: Family) -> &'static [usize] {
 }
 
 impl Question {
-    /// Asks for an attribute: shape, colour, count, position or texture of objects; shape, colour or motion of what moves; topic,
-    /// sort, content or colour of pages.
+    /// Asks for an attribute: shape, colour, count, position or texture of objects; shape or motion of what moves; topic, sort or
+    /// content of pages.
+    ///
+    /// # Panics
+    /// For another one: sets are this crate's own.
     pub fn about(scene: &Combination, place: usize, dice: &mut Dice) -> Self {
         let instruction = dice.pick(instructions(scene.family(), place));
         let values = 0..scene.family().attributes()[place].values.len();
@@ -72,18 +75,17 @@ fn instructions(family: Family, place: usize) -> &'static [&'static str] {
             "What is the number of things?",
         ],
         (Family::Objects, 3) => &["Where is it?", "On which side are the things?", "Name the position."],
-        (Family::Objects, _) => &[
+        (Family::Objects, 5) => &[
             "What texture has the background?",
             "How is the background textured?",
             "Name the texture.",
         ],
         (Family::Motion, 0) => &["Which thing moves?", "What shape is it?", "Name the shape."],
-        (Family::Motion, 1) => &["What colour is it?", "Name the colour."],
-        (Family::Motion, _) => &["What does it do?", "How does it move?", "Name the motion."],
-        (_, 0) => &["What is the page about?", "Name the topic."],
-        (_, 1) => &["What sort of page is it?", "Name the second word of the heading."],
-        (_, 2) => &["What does the page show?", "What is below the heading?"],
-        _ => &["What colour does the page have?", "Name the colour."],
+        (Family::Motion, 2) => &["What does it do?", "How does it move?", "Name the motion."],
+        (Family::Page, 0) => &["What is the page about?", "Name the topic."],
+        (Family::Page, 1) => &["What sort of page is it?", "Name the second word of the heading."],
+        (Family::Page, 2) => &["What does the page show?", "What is below the heading?"],
+        (family, place) => unreachable!("no set asks for attribute {place} of {}", family.name()),
     }
 }
 

@@ -74,7 +74,7 @@ pub struct TrainConfig {
     pub temperature: f64,
     /// `symmetric`: the mean of the loss of queries among targets and of targets among queries. Default: false.
     pub symmetric: bool,
-    /// `mask_duplicates`: targets of a batch that say the same as a query's positive are not its negatives. Default: false.
+    /// `mask_duplicates`: targets of a batch that are the same text as a query's positive are not its negatives. Default: false.
     pub mask_duplicates: bool,
     /// `gc_q_chunk_size`: queries that go through the encoder with a graph at a time (GradCache). Smaller takes less memory,
     /// and changes no result. 0: all at once, without a first pass. Default: 8.

@@ -11,7 +11,7 @@ use super::node::{Node, Value};
 use super::problem::{Place, Problem};
 use super::{FromScratch, Length, LoraConfig, Start, TrainConfig};
 use crate::data::{DatasetOptions, Stopping};
-use crate::optimiser::ScheduleKind;
+use crate::optimiser::{AdamWOptions, ScheduleKind};
 
 /// The modules that VLM2Vec-V2 adapts.
 const TARGET_MODULES: [&str; 7] = [
@@ -59,6 +59,7 @@ fn top(fields: &mut Fields, problems: &mut Vec<Problem>) -> TrainConfig {
     let batch_size = fields.read("batch_size", count).unwrap_or(1024);
     let length = length(fields);
     let chunk = |chunk: usize| (chunk > 0).then_some(chunk);
+    let moments = AdamWOptions::default();
     TrainConfig {
         start: start.unwrap_or(Start::Checkpoint(String::new())),
         adapter,
@@ -75,8 +76,8 @@ fn top(fields: &mut Fields, problems: &mut Vec<Problem>) -> TrainConfig {
             .read("lr_scheduler", lr_scheduler)
             .unwrap_or(ScheduleKind::Linear),
         warmup_steps: fields.read("warmup_steps", whole),
-        adam_beta1: fields.read("adam_beta1", below_one).unwrap_or(0.9),
-        adam_beta2: fields.read("adam_beta2", below_one).unwrap_or(0.999),
+        adam_beta1: fields.read("adam_beta1", below_one).unwrap_or(moments.beta1),
+        adam_beta2: fields.read("adam_beta2", below_one).unwrap_or(moments.beta2),
         weight_decay: fields.read("weight_decay", not_negative).unwrap_or(0.0),
         max_grad_norm: Some(fields.read("max_grad_norm", not_negative).unwrap_or(1.0)).filter(|norm| *norm > 0.0),
         gradient_accumulation_steps: fields.read("gradient_accumulation_steps", count).unwrap_or(1),
