@@ -213,7 +213,7 @@ fn what_does_not_go_together_is_refused() {
     let world = World::new();
     let scratch = "from_scratch={config: '@/config.json', tokenizer: '@/tokenizer.json', \
                    preprocessor: '@/preprocessor_config.json'}";
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
         (
             &["lora=false", "lora_rank=8"],
             "lora_rank has no effect where all weights are trained",
@@ -239,6 +239,10 @@ fn what_does_not_go_together_is_refused() {
         ),
         (&["warmup_steps=6000"], "warmup_steps 6000 outlasts max_steps 5000"),
         (
+            &["lr_decay_steps=4000"],
+            "lr_decay_steps 4000 comes before max_steps 5000",
+        ),
+        (
             &["min_pixels=10", "max_pixels=5"],
             "min_pixels 10 is more than max_pixels 5",
         ),
@@ -259,7 +263,13 @@ fn what_does_not_go_together_is_refused() {
 fn a_short_run_warms_up_for_a_tenth_of_it() {
     let world = World::new();
     let config = world.parse(LEAST, &["max_steps=40"]).expect("a configuration");
-    assert_eq!(config.train_options(40).schedule.warmup_steps, 4);
+    let options = config.train_options(40);
+    assert_eq!((options.schedule.warmup_steps, options.schedule.total_steps), (4, 40));
+    let config = world
+        .parse(LEAST, &["max_steps=40", "lr_decay_steps=100"])
+        .expect("a configuration");
+    let options = config.train_options(40);
+    assert_eq!((options.max_steps, options.schedule.total_steps), (40, 100));
     let config = world.parse(LEAST, &["batch_size=16"]).expect("a configuration");
     assert_eq!(config.sub_batch_size, 16);
 }
@@ -299,16 +309,19 @@ fn the_guide_tells_every_key() {
 }
 
 #[test]
-fn the_demos_configuration_lacks_nothing_but_its_data() {
-    // As it says, it is read from the repository's folder.
+fn the_demos_configurations_lack_nothing_but_their_data() {
+    // As they say, they are read from the repository's folder.
     std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).expect("the repository");
-    let sentences = match TrainConfig::read(Path::new("jobs/configs/demo.yaml"), &[]) {
-        Ok(_) => Vec::new(),
-        Err(errors) => errors.into_sentences(),
-    };
-    let other: Vec<&String> = sentences
-        .iter()
-        .filter(|sentence| !sentence.contains(".path names "))
-        .collect();
-    assert!(other.is_empty(), "{other:?}");
+    for name in ["demo", "demo_places", "demo_all"] {
+        let path = format!("jobs/configs/{name}.yaml");
+        let sentences = match TrainConfig::read(Path::new(&path), &[]) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.into_sentences(),
+        };
+        let other: Vec<&String> = sentences
+            .iter()
+            .filter(|sentence| !sentence.contains(".path names "))
+            .collect();
+        assert!(other.is_empty(), "{path}: {other:?}");
+    }
 }

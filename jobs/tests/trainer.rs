@@ -360,6 +360,13 @@ fn options_out_of_range_are_refused() {
         ),
         (
             TrainOptions {
+                max_steps: 11,
+                ..options(10)
+            },
+            "`lr_decay_steps`",
+        ),
+        (
+            TrainOptions {
                 learning_rate: f64::NAN,
                 ..options(10)
             },

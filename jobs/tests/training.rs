@@ -165,6 +165,7 @@ static GO: AtomicBool = AtomicBool::new(false);
 fn options(steps: u64, learning_rate: f64) -> TrainOptions {
     TrainOptions {
         seed: 42,
+        max_steps: steps,
         learning_rate,
         schedule: Schedule {
             kind: ScheduleKind::Linear,

@@ -21,7 +21,7 @@ pub struct Schedule {
     /// Steps in which the share grows in a straight line. The first of them takes none of it, as in transformers: it only moves
     /// the optimiser's moments.
     pub warmup_steps: u64,
-    /// Steps of the run, those of warm-up included.
+    /// Steps until nothing is left of it, those of warm-up included.
     pub total_steps: u64,
 }
 

@@ -9,9 +9,11 @@ use crate::optimiser::{AdamWOptions, Schedule};
 pub struct TrainOptions {
     /// Seeds the dropout masks: those of a step come from it, the step and the micro-batch, and so are the same in a resumed run.
     pub seed: u64,
+    /// Steps of the run.
+    pub max_steps: u64,
     /// The learning rate at its highest.
     pub learning_rate: f64,
-    /// Its way over the run, whose steps are the schedule's.
+    /// Its way over the run, or over a longer one of which this is the beginning.
     pub schedule: Schedule,
     /// Batches whose gradients make one step, as their mean. Negatives stay within a batch.
     pub gradient_accumulation_steps: usize,
@@ -37,11 +39,15 @@ impl TrainOptions {
             Err(JobError::Config(format!("`{key}` is {value}: it has to be {wanted}")))
         };
         let schedule = &self.schedule;
-        if schedule.total_steps == 0 {
+        if self.max_steps == 0 {
             return refuse("max_steps", &0, "1 or more");
         }
-        if schedule.warmup_steps > schedule.total_steps {
-            let wanted = format!("at most the run's steps, {}", schedule.total_steps);
+        if schedule.total_steps < self.max_steps {
+            let wanted = format!("at least the run's steps, {}", self.max_steps);
+            return refuse("lr_decay_steps", &schedule.total_steps, &wanted);
+        }
+        if schedule.warmup_steps > self.max_steps {
+            let wanted = format!("at most the run's steps, {}", self.max_steps);
             return refuse("warmup_steps", &schedule.warmup_steps, &wanted);
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {

@@ -178,7 +178,7 @@ impl<'a> Trainer<'a> {
                 self.checkpoints.folder().display()
             )));
         }
-        while self.state.step < self.options.schedule.total_steps {
+        while self.state.step < self.options.max_steps {
             let begun = Instant::now();
             let sum = match self.add_up(batches, stop) {
                 Ok(Some(sum)) if sum.batches == 0 => break,
@@ -276,7 +276,7 @@ impl<'a> Trainer<'a> {
         });
         Ok(StepReport {
             step,
-            max_steps: self.options.schedule.total_steps,
+            max_steps: self.options.max_steps,
             loss,
             accuracy: (sum.hits / sum.samples as f64) as f32,
             learning_rate,

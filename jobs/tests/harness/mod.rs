@@ -25,6 +25,7 @@ pub static GO: AtomicBool = AtomicBool::new(false);
 pub fn options(steps: u64) -> TrainOptions {
     TrainOptions {
         seed: 42,
+        max_steps: steps,
         learning_rate: 0.02,
         schedule: Schedule {
             kind: ScheduleKind::Cosine,

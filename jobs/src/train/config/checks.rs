@@ -28,6 +28,13 @@ pub(super) fn together(config: &TrainConfig, fields: &mut Fields) {
         let message = format!("{warmup} outlasts max_steps {steps}; write fewer");
         fields.refuse("warmup_steps", message);
     }
+    if let (Length::Steps(steps), Some(decay)) = (config.length, config.lr_decay_steps)
+        && fields.are_sound(&["max_steps"])
+        && decay < steps
+    {
+        let message = format!("{decay} comes before max_steps {steps}; write more, or leave it out");
+        fields.refuse("lr_decay_steps", message);
+    }
     if let (Some(least), Some(most)) = (config.min_pixels, config.max_pixels)
         && least > most
     {

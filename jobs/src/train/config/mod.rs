@@ -56,6 +56,9 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// `lr_scheduler`: `linear` or `cosine` (to 0 at the last step), or `constant`. Default: `linear`.
     pub lr_scheduler: ScheduleKind,
+    /// `lr_decay_steps`: the step at which the schedule is at 0, where that is after the last one: of a run that another one goes on
+    /// from. Default: the last step.
+    pub lr_decay_steps: Option<u64>,
     /// `warmup_steps`: the learning rate rises from 0 over so many steps. Default: 100, or a tenth of the steps where that is less.
     pub warmup_steps: Option<u64>,
     /// `adam_beta1`: how much of AdamW's mean of gradients stays from step to step. Default: 0.9.

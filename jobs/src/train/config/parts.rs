@@ -36,11 +36,12 @@ impl TrainConfig {
     pub fn train_options(&self, max_steps: u64) -> TrainOptions {
         TrainOptions {
             seed: self.seed,
+            max_steps,
             learning_rate: self.learning_rate,
             schedule: Schedule {
                 kind: self.lr_scheduler,
                 warmup_steps: self.warmup(max_steps),
-                total_steps: max_steps,
+                total_steps: self.lr_decay_steps.unwrap_or(max_steps),
             },
             gradient_accumulation_steps: self.gradient_accumulation_steps,
             max_grad_norm: self.max_grad_norm,
@@ -120,6 +121,7 @@ impl TrainConfig {
             ScheduleKind::Constant => "constant",
         };
         set("lr_scheduler", json!(scheduler));
+        set("lr_decay_steps", json!(self.lr_decay_steps));
         set("warmup_steps", json!(self.warmup(max_steps)));
         set("adam_beta1", json!(self.adam_beta1));
         set("adam_beta2", json!(self.adam_beta2));

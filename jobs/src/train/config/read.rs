@@ -75,6 +75,7 @@ fn top(fields: &mut Fields, problems: &mut Vec<Problem>) -> TrainConfig {
         lr_scheduler: fields
             .read("lr_scheduler", lr_scheduler)
             .unwrap_or(ScheduleKind::Linear),
+        lr_decay_steps: fields.read("lr_decay_steps", whole),
         warmup_steps: fields.read("warmup_steps", whole),
         adam_beta1: fields.read("adam_beta1", below_one).unwrap_or(moments.beta1),
         adam_beta2: fields.read("adam_beta2", below_one).unwrap_or(moments.beta2),
