@@ -1,6 +1,6 @@
 //! The demo checkpoint: the real architecture at a small size, embedded in the binary so that nothing needs a download.
 //!
-//! Trained from scratch on drawn scenes by `sightstream train jobs/configs/demo.yaml`; `model/demo/README.md` is its card.
+//! Trained from scratch on drawn scenes by `sightstream train jobs/configs/demo.yaml` and what follows it; `model/demo/README.md` is its card.
 
 /// The name under which it is shown.
 pub(super) const NAME: &str = "demo";
