@@ -312,7 +312,7 @@ fn the_guide_tells_every_key() {
 fn the_demos_configurations_lack_nothing_but_their_data() {
     // As they say, they are read from the repository's folder.
     std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).expect("the repository");
-    for name in ["demo", "demo_places", "demo_all"] {
+    for name in ["demo", "demo_places", "demo_all", "demo_signs"] {
         let path = format!("jobs/configs/{name}.yaml");
         let sentences = match TrainConfig::read(Path::new(&path), &[]) {
             Ok(_) => Vec::new(),

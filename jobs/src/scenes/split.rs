@@ -24,8 +24,8 @@ const ASKED: [usize; 3] = [0, 1, 2];
 
 /// Whether no training row shows or names this combination.
 ///
-/// A hash decides, so that training and tests share none, whoever draws them and in whichever order. Of patterns and places
-/// there is no test set, and nothing is held out.
+/// A hash decides, so that training and tests share none, whoever draws them and in whichever order. Of patterns, places
+/// and signs there is no test set, and nothing is held out.
 pub fn held_out(combination: &Combination) -> bool {
     match combination.family() {
         Family::Objects | Family::Motion | Family::Page => {
@@ -35,7 +35,7 @@ pub fn held_out(combination: &Combination) -> bool {
                 .fold(0, |number, byte| number << 8 | u64::from(*byte));
             number.is_multiple_of(HELD_OUT_ONE_IN)
         }
-        Family::Pattern | Family::View => false,
+        Family::Pattern | Family::View | Family::Sign => false,
     }
 }
 

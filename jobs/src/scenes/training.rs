@@ -77,7 +77,7 @@ const fn set(name: &'static str, family: Family, rows: Rows) -> TrainingSet {
 
 /// All training sets. Those of one family show the same scenes. Each question has a set of its own: in a sub-batch of one, the
 /// answers of the others are what the answer has to be told from.
-pub const TRAINING_SETS: [TrainingSet; 18] = [
+pub const TRAINING_SETS: [TrainingSet; 19] = [
     set("images", Family::Objects, Rows::Captions),
     set("image_shapes", Family::Objects, Rows::Questions(0)),
     set("image_colours", Family::Objects, Rows::Questions(1)),
@@ -96,6 +96,7 @@ pub const TRAINING_SETS: [TrainingSet; 18] = [
     set("patterns", Family::Pattern, Rows::Captions),
     set("views", Family::View, Rows::Captions),
     set("view_paraphrases", Family::View, Rows::Paraphrases),
+    set("signs", Family::Sign, Rows::Captions),
 ];
 
 /// The scenes of a family that are trained on.
@@ -106,6 +107,7 @@ pub fn scenes(family: Family) -> Vec<Scene> {
         Family::Page => 16_000,
         Family::Pattern => 2_000,
         Family::View => 6_000,
+        Family::Sign => 8_000,
     };
     let mut dice = Dice::named(&format!("training/scenes/{}", family.name()));
     let combinations = std::iter::repeat_with(|| Combination::random(family, &mut dice));

@@ -40,19 +40,23 @@ pub enum Family {
     Pattern,
     /// A place, with or without a thing in it.
     View,
+    /// One large thing on an even background, as on a sign.
+    Sign,
 }
 
 const fn attribute(name: &'static str, values: &'static [&'static str]) -> Attribute {
     Attribute { name, values }
 }
 
+const SHAPES: Attribute = attribute(
+    "shape",
+    &[
+        "circle", "square", "triangle", "star", "heart", "cross", "ring", "house", "tree", "fish",
+    ],
+);
+
 const OBJECTS: &[Attribute] = &[
-    attribute(
-        "shape",
-        &[
-            "circle", "square", "triangle", "star", "heart", "cross", "ring", "house", "tree", "fish",
-        ],
-    ),
+    SHAPES,
     attribute("colour", COLOURS),
     attribute("count", &["1", "2", "3", "4"]),
     attribute("position", &["left", "right", "top", "bottom", "middle"]),
@@ -124,9 +128,18 @@ const VIEW: &[Attribute] = &[
     ),
 ];
 
+const SIGN: &[Attribute] = &[SHAPES, attribute("colour", COLOURS), attribute("background", GROUNDS)];
+
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Objects, Self::Motion, Self::Page, Self::Pattern, Self::View];
+    pub const ALL: [Self; 6] = [
+        Self::Objects,
+        Self::Motion,
+        Self::Page,
+        Self::Pattern,
+        Self::View,
+        Self::Sign,
+    ];
 
     /// Its name in files.
     pub fn name(self) -> &'static str {
@@ -136,6 +149,7 @@ impl Family {
             Self::Page => "page",
             Self::Pattern => "pattern",
             Self::View => "view",
+            Self::Sign => "sign",
         }
     }
 
@@ -147,6 +161,7 @@ impl Family {
             Self::Page => PAGE,
             Self::Pattern => PATTERN,
             Self::View => VIEW,
+            Self::Sign => SIGN,
         }
     }
 
@@ -248,7 +263,9 @@ impl Combination {
     /// one (so it is the first), a boat is on the water, and a car is not.
     fn can_be_drawn(&self) -> bool {
         match self.family {
-            Family::Objects | Family::Motion | Family::Pattern => self.named("colour") != self.named("background"),
+            Family::Objects | Family::Motion | Family::Pattern | Family::Sign => {
+                self.named("colour") != self.named("background")
+            }
             Family::Page => true,
             Family::View => {
                 let water = matches!(self.named("place"), "sea" | "sunset");

@@ -44,13 +44,13 @@ pub fn told(family: Family, dice: &mut Dice) -> Told {
         Family::Objects => objects::told(dice),
         Family::Motion => motion::told(dice),
         Family::Page => page::told(dice),
-        Family::Pattern | Family::View => Told::ALL,
+        Family::Pattern | Family::View | Family::Sign => Told::ALL,
     }
 }
 
 /// A caption of a combination that tells these attributes.
 ///
-/// Captions of patterns and places are freer: they may tell less.
+/// Captions of patterns, places and signs are freer: they may tell less.
 pub fn caption(scene: &Combination, told: Told, dice: &mut Dice) -> String {
     let caption = match scene.family() {
         Family::Objects => objects::objects(scene, told, dice),
@@ -58,6 +58,7 @@ pub fn caption(scene: &Combination, told: Told, dice: &mut Dice) -> String {
         Family::Page => page::page(scene, told, dice),
         Family::Pattern => objects::pattern(scene, dice),
         Family::View => view::view(scene, dice),
+        Family::Sign => objects::sign(scene, dice),
     };
     words::written(caption, dice)
 }

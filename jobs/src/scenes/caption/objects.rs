@@ -1,4 +1,4 @@
-//! Captions of objects on a background, and of patterns.
+//! Captions of objects on a background, of signs, and of patterns.
 
 use super::Told;
 use super::words::{article, colour, count, join, position, thing};
@@ -138,6 +138,35 @@ fn background(scene: &Combination, told: Told, dice: &mut Dice) -> String {
         _ => join(&[before, colour, noun]),
     };
     join(&[article(&words), &words])
+}
+
+/// A caption of a sign.
+pub fn sign(scene: &Combination, dice: &mut Dice) -> String {
+    let noun = thing(scene.named("shape"), dice).0;
+    let described = join(&[colour(scene.named("colour"), dice), noun]);
+    let described = match dice.below(3) {
+        0 => described,
+        1 => join(&["one", &described]),
+        _ => join(&[article(&described), &described]),
+    };
+    let ground = colour(scene.named("background"), dice);
+    match dice.below(6) {
+        0 | 1 => described,
+        2 => join(&[
+            dice.pick(&["a picture of", "an image of", "a drawing of"]),
+            &described,
+            "on",
+            ground,
+        ]),
+        3 => join(&[&described, "on", ground]),
+        _ => join(&[
+            &described,
+            dice.pick(&["on", "on", "against"]),
+            article(ground),
+            ground,
+            dice.pick(&["background", "background", "ground"]),
+        ]),
+    }
 }
 
 /// A caption of a pattern.

@@ -21,7 +21,7 @@ fn asks(family: Family) -> &'static [usize] {
         Family::Objects => &[0, 1, 2, 3, 5],
         Family::Motion => &[0, 1, 2],
         Family::Page => &[0, 1, 2, 3],
-        Family::Pattern | Family::View => &[],
+        Family::Pattern | Family::View | Family::Sign => &[],
     }
 }
 

@@ -40,6 +40,7 @@ pub fn draw(scene: &Scene) -> Drawing {
     Drawing::Picture(match combination.family() {
         Family::Objects => picture::objects(combination, &mut dice),
         Family::Pattern => picture::pattern(combination, &mut dice),
+        Family::Sign => picture::sign(combination, &mut dice),
         Family::Page => page::page(combination, &mut dice),
         Family::View => view::view(combination, &mut dice),
         Family::Motion => return Drawing::Clip(clip::motion(combination, &mut dice)),

@@ -1,4 +1,4 @@
-//! Objects on a background, and pictures that are all pattern.
+//! Objects on a background, signs, and pictures that are all pattern.
 
 use image::RgbImage;
 
@@ -82,6 +82,23 @@ fn texture(canvas: &mut Canvas, name: &str, base: Colour, dice: &mut Dice) {
         ),
         _ => {}
     }
+}
+
+/// One thing that takes most of the picture, about its middle.
+pub fn sign(scene: &Combination, dice: &mut Dice) -> RgbImage {
+    let (width, height) = dice.pick(&SIZES);
+    let mut canvas = Canvas::new(width, height, shade(scene.named("background"), dice));
+    let colour = shade(scene.named("colour"), dice);
+    let middle = (canvas.width() / 2.0, canvas.height() / 2.0);
+    let size = dice.hundredths(2200, 5000);
+    // It stays inside: the shorter side has 112 pixels.
+    let room = (56.0 - size) / 10.0;
+    let at = (
+        middle.0 + room * dice.between(-10, 10) as f32,
+        middle.1 + room * dice.between(-10, 10) as f32,
+    );
+    thing(&mut canvas, scene.named("shape"), at, size, colour);
+    canvas.finish()
 }
 
 /// A picture that is all pattern, in two colours.
