@@ -22,9 +22,6 @@ pub struct WholeFile {
     places: Option<(TempPath, PathBuf)>,
 }
 
-/// Where devices are, and what a process has open: names there lead to what is written in place, even if a shell made it a file.
-const DEVICES: [&str; 2] = ["/dev", "/proc"];
-
 impl WholeFile {
     /// Checks that a file could be begun, without leaving anything.
     ///
@@ -86,11 +83,16 @@ impl WholeFile {
     }
 }
 
-/// Whether what is at `path` gives its place to a new file. A device or a pipe does not.
+/// Whether what is at `path` gives its place to a new file. A device or a pipe does not, nor what a process has open, even if a
+/// shell made it a file.
 fn replaced(path: &Path) -> Result<bool, JobError> {
+    let is_open = ["/dev/stdout", "/dev/stderr", "/dev/fd"]
+        .iter()
+        .any(|open| path.starts_with(open))
+        || path.starts_with("/proc") && path.components().any(|part| part.as_os_str() == "fd");
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => Err(failure(path)(io::ErrorKind::IsADirectory.into())),
-        Ok(there) => Ok(there.is_file() && !DEVICES.iter().any(|devices| path.starts_with(devices))),
+        Ok(there) => Ok(there.is_file() && !is_open),
         Err(_) => Ok(true),
     }
 }

@@ -213,7 +213,7 @@ fn what_does_not_go_together_is_refused() {
     let world = World::new();
     let scratch = "from_scratch={config: '@/config.json', tokenizer: '@/tokenizer.json', \
                    preprocessor: '@/preprocessor_config.json'}";
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 14] = [
         (
             &["lora=false", "lora_rank=8"],
             "lora_rank has no effect where all weights are trained",
@@ -243,6 +243,10 @@ fn what_does_not_go_together_is_refused() {
             "lr_decay_steps 4000 comes before max_steps 5000",
         ),
         (
+            &["lr_decay_steps=6000", "lr_scheduler=constant"],
+            "lr_decay_steps has no effect where lr_scheduler is constant",
+        ),
+        (
             &["min_pixels=10", "max_pixels=5"],
             "min_pixels 10 is more than max_pixels 5",
         ),
@@ -269,7 +273,11 @@ fn a_short_run_warms_up_for_a_tenth_of_it() {
         .parse(LEAST, &["max_steps=40", "lr_decay_steps=100"])
         .expect("a configuration");
     let options = config.train_options(40);
-    assert_eq!((options.max_steps, options.schedule.total_steps), (40, 100));
+    let schedule = options.schedule;
+    assert_eq!(
+        (options.max_steps, schedule.total_steps, schedule.warmup_steps),
+        (40, 100, 10)
+    );
     let config = world.parse(LEAST, &["batch_size=16"]).expect("a configuration");
     assert_eq!(config.sub_batch_size, 16);
 }

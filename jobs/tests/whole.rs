@@ -71,6 +71,13 @@ fn what_a_process_has_open_is_written_in_place() -> Result {
         b"its rows\n",
     )?;
     assert_eq!(text(&path), "a table\nits rows\n");
+
+    // A disk in memory is a disk.
+    let shared = tempfile::tempdir_in("/dev/shm").expect("a folder");
+    let path = shared.path().join("scores.csv");
+    write(&path, b"first")?;
+    write(&path, b"second")?;
+    assert_eq!(text(&path), "second");
     Ok(())
 }
 

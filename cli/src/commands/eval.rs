@@ -52,13 +52,14 @@ fn evaluate(mut args: EvalArgs) -> anyhow::Result<Outcome> {
         before: before.as_ref(),
         after: &after,
     };
-    write!(std::io::stdout().lock(), "{comparison}")?;
-    // Both are tried, whatever becomes of the first.
+    // All three are tried, whatever becomes of the first: the numbers took long.
+    let shown = write!(std::io::stdout().lock(), "{comparison}");
     let csv = write(args.csv.as_deref(), |file| comparison.write_csv(file));
     let details = write(args.details.as_deref(), |file| {
         report::write_details(&task, &after, Entry::name, file)
     });
     csv.and(details)?;
+    shown?;
     let mut some_failed = bad > 0;
     for (model, evaluation) in [("the baseline", before.as_ref()), ("the model", Some(&after))] {
         let unreadable = evaluation.and_then(|ranked| report::unreadable(&task, &ranked.unreadable, Entry::name));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -161,12 +162,22 @@ fn sigterm_ends_a_run_that_waits_for_media() {
     let row = format!("{{\"query\": {{\"text\": \"a ship\"}}, \"positive\": {{\"url\": \"{url}\"}}}}\n");
     fs::write(world.path().join("pairs.jsonl"), row.repeat(16)).expect("a disk");
     let mut command = world.train();
-    let child = command
+    let mut child = command
         .args(["--allow-network", "127.0.0.0/8"])
         .stderr(Stdio::piped())
         .spawn()
         .expect("the command can be started");
-    let connection = silent.accept().expect("a connection");
+    silent.set_nonblocking(true).expect("a socket");
+    let connection = loop {
+        match silent.accept() {
+            Ok(connection) => break connection,
+            Err(_) => assert!(
+                child.try_wait().expect("a child").is_none(),
+                "it ended before it connected"
+            ),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
     terminate(&child);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(code(&output), 0, "{}", stderr(&output));

@@ -38,7 +38,8 @@ pub struct TrainingSet {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rows {
-    /// A medium and its caption; the wrong ones differ in one attribute, which they tell.
+    /// A medium and its caption; the wrong ones differ in one attribute, which they tell. Those of patterns, places and signs may
+    /// leave it out, and then say the same as the caption: equal texts are to be no negatives.
     Captions,
     /// A medium with an instruction that asks for the attribute at a place, and the answer.
     Questions(usize),

@@ -46,8 +46,8 @@ impl TrainOptions {
             let wanted = format!("at least the run's steps, {}", self.max_steps);
             return refuse("lr_decay_steps", &schedule.total_steps, &wanted);
         }
-        if schedule.warmup_steps > self.max_steps {
-            let wanted = format!("at most the run's steps, {}", self.max_steps);
+        if schedule.warmup_steps > schedule.total_steps {
+            let wanted = format!("at most the schedule's steps, {}", schedule.total_steps);
             return refuse("warmup_steps", &schedule.warmup_steps, &wanted);
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {

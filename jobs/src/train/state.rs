@@ -103,7 +103,10 @@ impl TrainerState {
         }
         let Versioned { version } = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if version != VERSION {
-            return Err(format!("its version is {version}, and this program knows {VERSION}"));
+            return Err(format!(
+                "its version is {version}, and this program knows {VERSION}: end the run with the program that began it, or begin anew in \
+                 another output_dir"
+            ));
         }
         serde_json::from_str(text).map_err(|error| error.to_string())
     }

@@ -160,7 +160,7 @@ impl<'a> Trainer<'a> {
         &self.state
     }
 
-    /// Trains to the end of the schedule, or of the batches, or until `stop` is set.
+    /// Trains to the last step, or to the end of the batches, or until `stop` is set.
     ///
     /// # Errors
     /// [`JobError::Diverged`] when a loss, a gradient or a weight is not finite; nothing is saved then. [`JobError::Config`] for
@@ -192,7 +192,9 @@ impl<'a> Trainer<'a> {
                 }
                 Err(error @ JobError::Diverged { .. }) => return Err(error),
                 Err(error) => {
-                    self.save(report)?;
+                    if let Err(unsaved) = self.save(report) {
+                        tracing::error!(%unsaved, "the last step has no checkpoint");
+                    }
                     return Err(error);
                 }
             };

@@ -12,7 +12,7 @@ use crate::kit::{Read, fixture, fixture_bytes};
 const DPI: u32 = 300;
 
 /// So close must the vectors of a page be, and no two different pages may be.
-const SAME: f32 = 0.9999;
+const SAME: f32 = 0.9998;
 
 /// The same page by poppler's command.
 fn by_poppler(file: &Path, page: u32) -> RgbImage {

@@ -84,14 +84,14 @@ fn texture(canvas: &mut Canvas, name: &str, base: Colour, dice: &mut Dice) {
     }
 }
 
-/// One thing that takes most of the picture, about its middle.
+/// One large thing about the middle of the picture.
 pub fn sign(scene: &Combination, dice: &mut Dice) -> RgbImage {
     let (width, height) = dice.pick(&SIZES);
     let mut canvas = Canvas::new(width, height, shade(scene.named("background"), dice));
     let colour = shade(scene.named("colour"), dice);
     let middle = (canvas.width() / 2.0, canvas.height() / 2.0);
     let size = dice.hundredths(2200, 5000);
-    // It stays inside: the shorter side has 112 pixels.
+    // It stays inside, but for the tips of a star: the shorter side has 112 pixels.
     let room = (56.0 - size) / 10.0;
     let at = (
         middle.0 + room * dice.between(-10, 10) as f32,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::fields::Fields;
 use super::{Length, TrainConfig};
+use crate::optimiser::ScheduleKind;
 
 /// Tells what of `config` does not go together.
 pub(super) fn together(config: &TrainConfig, fields: &mut Fields) {
@@ -22,11 +23,20 @@ pub(super) fn together(config: &TrainConfig, fields: &mut Fields) {
         );
     }
     if let (Length::Steps(steps), Some(warmup)) = (config.length, config.warmup_steps)
-        && fields.are_sound(&["max_steps"])
-        && warmup > steps
+        && fields.are_sound(&["max_steps", "lr_decay_steps"])
+        && warmup > config.lr_decay_steps.unwrap_or(steps)
     {
-        let message = format!("{warmup} outlasts max_steps {steps}; write fewer");
+        let all = config
+            .lr_decay_steps
+            .map_or(format!("max_steps {steps}"), |all| format!("lr_decay_steps {all}"));
+        let message = format!("{warmup} outlasts {all}; write fewer");
         fields.refuse("warmup_steps", message);
+    }
+    if config.lr_decay_steps.is_some() && config.lr_scheduler == ScheduleKind::Constant {
+        fields.refuse(
+            "lr_decay_steps",
+            "has no effect where lr_scheduler is constant; leave it out",
+        );
     }
     if let (Length::Steps(steps), Some(decay)) = (config.length, config.lr_decay_steps)
         && fields.are_sound(&["max_steps"])

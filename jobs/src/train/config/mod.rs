@@ -54,7 +54,7 @@ pub struct TrainConfig {
 
     /// `learning_rate`: the highest that the schedule reaches. Default: 5e-5.
     pub learning_rate: f64,
-    /// `lr_scheduler`: `linear` or `cosine` (to 0 at the last step), or `constant`. Default: `linear`.
+    /// `lr_scheduler`: `linear` or `cosine` (to 0 at the last step, or at `lr_decay_steps`), or `constant`. Default: `linear`.
     pub lr_scheduler: ScheduleKind,
     /// `lr_decay_steps`: the step at which the schedule is at 0, where that is after the last one: of a run that another one goes on
     /// from. Default: the last step.

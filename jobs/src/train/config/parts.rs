@@ -65,9 +65,10 @@ impl TrainConfig {
     }
 
     fn warmup(&self, max_steps: u64) -> u64 {
+        let all = self.lr_decay_steps.unwrap_or(max_steps);
         match self.warmup_steps {
-            None => (max_steps / 10).min(100),
-            Some(steps) => steps.min(max_steps),
+            None => (all / 10).min(100),
+            Some(steps) => steps.min(all),
         }
     }
 
