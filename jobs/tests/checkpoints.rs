@@ -317,8 +317,8 @@ impl Report for Order<'_> {
     }
 }
 
-#[test]
-fn reports_can_be_made_to_last_before_a_checkpoint_is_there() -> Result {
+/// A run of ten steps under the eyes of [`Order`]: how it ends, what was told, and the checkpoints that are there.
+fn ordered(fails_at: Option<u64>) -> std::result::Result<(Result, Vec<String>, Vec<u64>), JobError> {
     let folder = folder();
     let model = Fake::new(5, DType::F32);
     let checkpoints = Checkpoints::open(folder.path(), None)?;
@@ -326,35 +326,28 @@ fn reports_can_be_made_to_last_before_a_checkpoint_is_there() -> Result {
         checkpoints: &checkpoints,
         reported: 0,
         told: Vec::new(),
-        fails_at: None,
+        fails_at,
     };
     let mut trainer = Trainer::new(&model, &model, &checkpoints, options(10), settings())?;
-    trainer.run(&mut batches(&Value::Null), &mut order, &GO)?;
+    let ended = trainer.run(&mut batches(&Value::Null), &mut order, &GO);
+    Ok((ended.map(drop), order.told, checkpoints.steps()?))
+}
+
+#[test]
+fn reports_can_be_made_to_last_before_a_checkpoint_is_there() -> Result {
+    let (ended, told, _) = ordered(None)?;
+    ended?;
     let expected = [4, 8, 10].map(|step| [format!("saving {step}"), format!("saved {step}")]);
-    assert_eq!(order.told, expected.concat());
+    assert_eq!(told, expected.concat());
     Ok(())
 }
 
 #[test]
 fn a_step_whose_report_does_not_last_has_no_checkpoint() -> Result {
-    let folder = folder();
-    let model = Fake::new(5, DType::F32);
-    let checkpoints = Checkpoints::open(folder.path(), None)?;
-    let mut order = Order {
-        checkpoints: &checkpoints,
-        reported: 0,
-        told: Vec::new(),
-        fails_at: Some(8),
-    };
-    let mut trainer = Trainer::new(&model, &model, &checkpoints, options(10), settings())?;
-    let ended = trainer.run(&mut batches(&Value::Null), &mut order, &GO);
-    assert!(
-        ended
-            .expect_err("the run ends")
-            .to_string()
-            .contains("the disk is full")
-    );
-    assert_eq!(order.told, ["saving 4", "saved 4", "saving 8"]);
-    assert_eq!(checkpoints.steps()?, [4]);
+    let (ended, told, steps) = ordered(Some(8))?;
+    let error = ended.expect_err("the run ends").to_string();
+    assert!(error.contains("the disk is full"), "{error}");
+    assert_eq!(told, ["saving 4", "saved 4", "saving 8"]);
+    assert_eq!(steps, [4]);
     Ok(())
 }

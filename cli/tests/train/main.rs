@@ -2,11 +2,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod demo;
 
 mod kit;
 
 mod adapters;
+mod demo;
 mod evaluation;
 mod mining;
 mod refusals;

@@ -58,16 +58,6 @@ impl Progress {
         }
     }
 
-    /// Keeps the first failure of a report, and stops the run.
-    fn note(&mut self, written: Result<(), JobError>) {
-        if let Err(error) = written
-            && self.failure.is_none()
-        {
-            self.failure = Some(error);
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-
     /// Queries a second, and seconds a step.
     fn speed(&self) -> (f64, f64) {
         let seconds: f64 = self.recent.iter().map(|(_, seconds)| seconds).sum();
@@ -79,9 +69,12 @@ impl Progress {
 
 impl Report for Progress {
     fn step(&mut self, step: &StepReport) {
-        if self.failure.is_none() {
-            let recorded = self.reports.record(&Row::from(step));
-            self.note(recorded);
+        // The first failure is kept, and stops the run.
+        if self.failure.is_none()
+            && let Err(error) = self.reports.record(&Row::from(step))
+        {
+            self.failure = Some(error);
+            self.stop.store(true, Ordering::Relaxed);
         }
         if self.recent.len() == RECENT {
             self.recent.pop_front();

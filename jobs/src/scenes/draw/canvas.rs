@@ -13,7 +13,7 @@ pub type Colour = [u8; 3];
 const LIGHT_SHARE: i32 = 25;
 
 /// A picture that is being drawn.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Canvas {
     pixmap: Pixmap,
 }

@@ -30,6 +30,8 @@ pub fn motion(scene: &Combination, dice: &mut Dice) -> Vec<RgbImage> {
     let (x, y) = (dice.pick(&[2.0, 3.0, 4.0]), dice.pick(&[2.0, 3.0, 4.0]));
     let corner = dice.below(4) as usize;
     let (off_x, off_y) = (off_grid(dice), off_grid(dice));
+    let mut background = Canvas::new(SIDE, SIDE, base);
+    background.light();
     let frame = |index: usize| {
         // The encoder takes two frames at a time: they are alike.
         let step = index / 2;
@@ -44,8 +46,7 @@ pub fn motion(scene: &Combination, dice: &mut Dice) -> Vec<RgbImage> {
             "round" => (CORNERS[(corner + step) % 4], 1.0, true),
             _ => ((x, y), 1.2, step.is_multiple_of(2)),
         };
-        let mut canvas = Canvas::new(SIDE, SIDE, base);
-        canvas.light();
+        let mut canvas = background.clone();
         let at = (across * PATCH + off_x, down * PATCH + off_y);
         if seen {
             thing(&mut canvas, scene.named("shape"), at, scale * size, colour);

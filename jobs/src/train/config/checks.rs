@@ -24,12 +24,10 @@ pub(super) fn together(config: &TrainConfig, fields: &mut Fields) {
     }
     if let (Length::Steps(steps), Some(warmup)) = (config.length, config.warmup_steps)
         && fields.are_sound(&["max_steps", "lr_decay_steps"])
-        && warmup > config.lr_decay_steps.unwrap_or(steps)
+        && warmup > config.schedule_steps(steps)
     {
-        let all = config
-            .lr_decay_steps
-            .map_or(format!("max_steps {steps}"), |all| format!("lr_decay_steps {all}"));
-        let message = format!("{warmup} outlasts {all}; write fewer");
+        let key = config.lr_decay_steps.map_or("max_steps", |_| "lr_decay_steps");
+        let message = format!("{warmup} outlasts {key} {}; write fewer", config.schedule_steps(steps));
         fields.refuse("warmup_steps", message);
     }
     if config.lr_decay_steps.is_some() && config.lr_scheduler == ScheduleKind::Constant {

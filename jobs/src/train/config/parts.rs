@@ -41,7 +41,7 @@ impl TrainConfig {
             schedule: Schedule {
                 kind: self.lr_scheduler,
                 warmup_steps: self.warmup(max_steps),
-                total_steps: self.lr_decay_steps.unwrap_or(max_steps),
+                total_steps: self.schedule_steps(max_steps),
             },
             gradient_accumulation_steps: self.gradient_accumulation_steps,
             max_grad_norm: self.max_grad_norm,
@@ -64,8 +64,13 @@ impl TrainConfig {
         }
     }
 
+    /// Steps of the schedule of a run of `max_steps`.
+    pub(super) fn schedule_steps(&self, max_steps: u64) -> u64 {
+        self.lr_decay_steps.unwrap_or(max_steps)
+    }
+
     fn warmup(&self, max_steps: u64) -> u64 {
-        let all = self.lr_decay_steps.unwrap_or(max_steps);
+        let all = self.schedule_steps(max_steps);
         match self.warmup_steps {
             None => (all / 10).min(100),
             Some(steps) => steps.min(all),
